@@ -42,8 +42,9 @@ internal interface IOperations : IDisposable
     void ScatterRows(ISequenceMemory sequence, IWorkspace workspace, RowRange rows);
 
     /// <summary>
-    /// Opens the layers of a stage for a pass over one sequence. True: the device replays recorded work for them, and
-    /// the caller issues none of the stage's layer operations, only <see cref="EndStage"/>.
+    /// Opens a stage of a pass over one sequence, before its rows are gathered. True: the device replays recorded work for
+    /// the whole stage, and the caller issues none of its operations (gather, layers, score, scatter, logits), only
+    /// <see cref="EndStage"/>.
     /// </summary>
     bool BeginStage(ISequenceMemory sequence, IWorkspace workspace, Stage stage, in StepTokens tokens, bool dense);
 

@@ -14,7 +14,7 @@ internal interface ISequenceMemory : IDisposable
     long AuxBytes { get; }
 
     /// <summary>Bytes of K and V that one position takes in one layer.</summary>
-    long KeyValueBytesPerPairOfTokenAndLayer { get; }
+    long KeyValueBytesPerTokenAndLayer { get; }
 
     /// <summary>Bytes taken from the device, growth reserve included.</summary>
     long AllocatedBytes { get; }
@@ -24,6 +24,12 @@ internal interface ISequenceMemory : IDisposable
 
     /// <summary>Forgets every position; memory may be kept for reuse.</summary>
     void Reset();
+
+    /// <summary>
+    /// Undoes a step that did not finish: forgets the positions from <paramref name="length"/> on, and in each stage the slots
+    /// from <paramref name="slotCounts"/>[stage] on, so that their positions count as not computed there.
+    /// </summary>
+    void Rollback(int length, ReadOnlySpan<int> slotCounts);
 
     /// <summary>Copies the positions of the current token set, ascending, for traces. Waits for the device.</summary>
     void ReadTokenSet(Span<int> positions);
