@@ -2,7 +2,7 @@ namespace LazyLlm.Native.Models;
 
 /// <summary>
 /// The shape and constants of a Llama model: what <c>config.json</c> says, checked, with defaults filled in.
-/// Field names of the file stand in the remarks of each property.
+/// Each property names the field that it comes from.
 /// </summary>
 public sealed record ModelConfig
 {
@@ -42,7 +42,7 @@ public sealed record ModelConfig
     /// <summary>Whether the output head is the embedding itself (<c>tie_word_embeddings</c>).</summary>
     public required bool TiedEmbeddings { get; init; }
 
-    /// <summary>The 16-bit or 32-bit format that the checkpoint declares (<c>torch_dtype</c> or <c>dtype</c>).</summary>
+    /// <summary>The 16-bit or 32-bit format that the checkpoint declares (<c>dtype</c> or <c>torch_dtype</c>; 32-bit if neither is there). Each weight has its own; see <see cref="WeightTensor.Type"/>.</summary>
     public required TensorType DeclaredType { get; init; }
 
     /// <summary>Token that opens a sequence (<c>bos_token_id</c>), if the file names one.</summary>
@@ -50,6 +50,12 @@ public sealed record ModelConfig
 
     /// <summary>Tokens that end a text (<c>eos_token_id</c>, one or many).</summary>
     public IReadOnlyList<int> EndTokens { get; init; } = [];
+
+    /// <summary>Reads a <c>config.json</c>. Fields that change a result are honoured, or refused by name.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="Errors.ModelFormatException">The file is missing, damaged, or asks for what this engine does not compute.</exception>
+    public static ModelConfig Read(string path) =>
+        ModelConfigReader.Parse(path, RegularFile.ReadAll(path, ModelConfigReader.MaxFileLength));
 
     /// <summary>Width of the concatenated query heads.</summary>
     public int QueryWidth => HeadCount * HeadSize;

@@ -1,0 +1,39 @@
+namespace LazyLlm.Native.Models;
+
+/// <summary>The files of a model folder that say how text becomes tokens: paths of those that exist.</summary>
+public sealed record TokenizerFiles
+{
+    /// <summary>SentencePiece model: <c>tokenizer.model</c>.</summary>
+    public string? SentencePiece { get; init; }
+
+    /// <summary>Hugging Face tokenizer: <c>tokenizer.json</c>.</summary>
+    public string? TokenizerJson { get; init; }
+
+    /// <summary>Settings beside either: <c>tokenizer_config.json</c>.</summary>
+    public string? TokenizerConfig { get; init; }
+
+    /// <summary>Names of control tokens: <c>special_tokens_map.json</c>.</summary>
+    public string? SpecialTokensMap { get; init; }
+
+    /// <summary>Byte-pair ranks: every <c>*.tiktoken</c>, by name.</summary>
+    public IReadOnlyList<string> Ranks { get; init; } = [];
+
+    /// <summary>Looks for the files in a folder; opens none.</summary>
+    internal static TokenizerFiles Find(string folder)
+    {
+        return new TokenizerFiles
+        {
+            SentencePiece = IfExists("tokenizer.model"),
+            TokenizerJson = IfExists("tokenizer.json"),
+            TokenizerConfig = IfExists("tokenizer_config.json"),
+            SpecialTokensMap = IfExists("special_tokens_map.json"),
+            Ranks = [.. Directory.EnumerateFiles(folder, "*.tiktoken").Order(StringComparer.Ordinal)],
+        };
+
+        string? IfExists(string name)
+        {
+            string path = Path.Combine(folder, name);
+            return Path.Exists(path) ? path : null;
+        }
+    }
+}
