@@ -5,7 +5,7 @@ public sealed class DeviceMemoryException : DeviceException
 {
     /// <summary>Creates the error.</summary>
     /// <param name="what">What the memory was for.</param>
-    /// <param name="requestedBytes">Bytes asked for.</param>
+    /// <param name="requestedBytes">Bytes asked for, or a negative number where the driver does not say.</param>
     /// <param name="availableBytes">Bytes that were free, or a negative number where this is not known.</param>
     /// <param name="advice">What would fit, or what to do.</param>
     /// <param name="innerException">The cause, where another exception reported it.</param>
@@ -16,7 +16,7 @@ public sealed class DeviceMemoryException : DeviceException
         AvailableBytes = availableBytes;
     }
 
-    /// <summary>Bytes asked for.</summary>
+    /// <summary>Bytes asked for, or a negative number where this is not known.</summary>
     public long RequestedBytes { get; }
 
     /// <summary>Bytes that were free, or a negative number where this is not known.</summary>
@@ -24,6 +24,11 @@ public sealed class DeviceMemoryException : DeviceException
 
     private static string Describe(string what, long requested, long available, string advice)
     {
+        if (requested < 0)
+        {
+            return $"Not enough memory for {what}. {advice}";
+        }
+
         string free = available < 0 ? "not that many are free" : $"{available:N0} are free ({requested - available:N0} too few)";
         return $"Not enough memory for {what}: {requested:N0} bytes are needed, {free}. {advice}";
     }
