@@ -1,0 +1,140 @@
+using System.Collections.Concurrent;
+using LazyLlm.Native.Backends;
+using LazyLlm.Native.Errors;
+using LazyLlm.Native.Models;
+using LazyLlm.Native.Pruning;
+
+namespace LazyLlm.Native.Inference;
+
+/// <summary>
+/// A model on a device: owns the weights, and creates sessions. Safe to share between threads. Sessions keep it alive:
+/// it may be disposed before them.
+/// </summary>
+public sealed class LlamaEngine : IDisposable
+{
+    private readonly IOperations _operations;
+    private readonly ConcurrentBag<ForwardPass> _passes = [];
+    private int _users = 1;
+    private int _isDisposed;
+
+    private LlamaEngine(ModelFolder folder, IOperations operations, int contextLength)
+    {
+        Folder = folder;
+        _operations = operations;
+        ContextLength = contextLength;
+    }
+
+    /// <summary>What the folder says of the model: shape, tensors, advice for generation, identity. Its files are closed.</summary>
+    public ModelFolder Folder { get; }
+
+    /// <summary>The model's shape and constants.</summary>
+    public ModelConfig Config => Folder.Config;
+
+    /// <summary>Longest sequence that a session may have, in tokens.</summary>
+    public int ContextLength { get; }
+
+    /// <summary>The device, in words.</summary>
+    public string DeviceName => _operations.DeviceName;
+
+    /// <summary>Bytes that the weights take on the device.</summary>
+    public long WeightBytes => _operations.WeightBytes;
+
+    /// <summary>Loads a model folder onto a device.</summary>
+    /// <param name="path">A folder in the Hugging Face layout.</param>
+    /// <param name="options">Device, number format, context; defaults where null.</param>
+    /// <param name="progress">Told as weights arrive on the device.</param>
+    /// <param name="cancellation">Checked between pieces of weights.</param>
+    /// <exception cref="ModelFormatException">A file is missing, damaged or not supported.</exception>
+    /// <exception cref="InvalidOptionException">An option is out of range.</exception>
+    /// <exception cref="DeviceException">The device cannot serve the model.</exception>
+    public static Task<LlamaEngine> LoadAsync(
+        string path,
+        EngineOptions? options = null,
+        IProgress<LoadProgress>? progress = null,
+        CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        return Task.Run(() => Load(path, options ?? new EngineOptions(), progress, cancellation), cancellation);
+    }
+
+    /// <summary>Creates a session under a schedule; the dense model by default.</summary>
+    /// <exception cref="InvalidOptionException">The schedule does not fit the model's depth.</exception>
+    public Session CreateSession(PruningSchedule? schedule = null)
+    {
+        schedule ??= PruningSchedule.None;
+        StagePlan plan = schedule.PlanFor(Config.LayerCount);
+        Acquire();
+        try
+        {
+            return new Session(this, new Sequence(_operations.CreateSequence(plan, ContextLength), plan, ContextLength), schedule);
+        }
+        catch
+        {
+            Release();
+            throw;
+        }
+    }
+
+    /// <summary>Frees the weights once the last session is disposed. May be called twice.</summary>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _isDisposed, 1) == 0)
+        {
+            Release();
+        }
+    }
+
+    /// <summary>A session around a sequence of this engine.</summary>
+    internal Session Adopt(Sequence sequence, PruningSchedule schedule)
+    {
+        Acquire();
+        return new Session(this, sequence, schedule);
+    }
+
+    /// <summary>A pass with its workspace, which a session gives back after a step: sessions that wait hold no rows.</summary>
+    internal ForwardPass RentPass() => _passes.TryTake(out ForwardPass? pass) ? pass : new ForwardPass(_operations, Config.HiddenSize);
+
+    /// <summary>Gives a pass back.</summary>
+    internal void ReturnPass(ForwardPass pass) => _passes.Add(pass);
+
+    /// <summary>Ends one use of the device: a session's, or the engine's own.</summary>
+    internal void Release()
+    {
+        if (Interlocked.Decrement(ref _users) > 0)
+        {
+            return;
+        }
+
+        while (_passes.TryTake(out ForwardPass? pass))
+        {
+            pass.Dispose();
+        }
+
+        _operations.Dispose();
+    }
+
+    private static LlamaEngine Load(string path, EngineOptions options, IProgress<LoadProgress>? progress, CancellationToken cancellation)
+    {
+        // What the engine needs of the folder later (config, tokenizer paths, identity) outlives its files.
+        using ModelFolder folder = ModelFolder.Open(path);
+        int contextLength = options.ContextLength ?? folder.Config.ContextLength;
+        if (contextLength < 1 || contextLength > folder.Config.ContextLength)
+        {
+            throw new InvalidOptionException("context length", $"found {contextLength}, expected 1 to {folder.Config.ContextLength}, which the model was made for.");
+        }
+
+        IOperations operations = DeviceChoice.Load(folder.Weights, options with { ContextLength = contextLength }, progress, cancellation);
+        return new LlamaEngine(folder, operations, contextLength);
+    }
+
+    private void Acquire()
+    {
+        int users;
+        do
+        {
+            users = Volatile.Read(ref _users);
+            ObjectDisposedException.ThrowIf(users == 0 || Volatile.Read(ref _isDisposed) != 0, this);
+        }
+        while (Interlocked.CompareExchange(ref _users, users + 1, users) != users);
+    }
+}
