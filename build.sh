@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# One script for everything: ./build.sh [verb]. build.ps1 has the same verbs.
+#   (none)      restore, build, and run the demo
+#   test        build the stand-in driver, check the kernels as device code, run all tests
+#   bench       run the CPU benchmarks; further arguments go to the benchmark program (./build.sh bench help)
+#   pack        make the NuGet packages and the native archives in artifacts/packages
+#   gpu-bundle  pack tests, tool and benchmarks for a machine with a GPU and without .NET
+#   format      apply the code style
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+
+verb="${1:-}"
+[ $# -gt 0 ] && shift
+
+build() {
+    dotnet build LazyLlm.Native.sln --configuration Release --verbosity quiet --nologo
+}
+
+case "$verb" in
+"")
+    build
+    exec dotnet run --project src/LazyLlm.Cli --configuration Release --no-build -- demo
+    ;;
+test)
+    build
+    tests/cuda-standin/build.sh artifacts/cuda-standin
+    tests/cuda-standin/check-device-code.sh
+    exec dotnet test --solution LazyLlm.Native.sln --configuration Release --no-build "$@"
+    ;;
+bench)
+    build
+    exec dotnet run --project bench/LazyLlm.Bench --configuration Release --no-build -- "$@"
+    ;;
+pack)
+    exec bash build/pack.sh "$@"
+    ;;
+gpu-bundle)
+    exec bash build/gpu-bundle.sh "$@"
+    ;;
+format)
+    exec dotnet format LazyLlm.Native.sln
+    ;;
+*)
+    echo "build.sh: unknown verb '$verb'. Verbs: test, bench, pack, gpu-bundle, format; none builds and runs the demo." >&2
+    exit 2
+    ;;
+esac
