@@ -3,6 +3,7 @@ using LazyLlm.Native.Backends;
 using LazyLlm.Native.Errors;
 using LazyLlm.Native.Models;
 using LazyLlm.Native.Pruning;
+using LazyLlm.Native.Tokenizers;
 
 namespace LazyLlm.Native.Inference;
 
@@ -17,9 +18,10 @@ public sealed class LlamaEngine : IDisposable
     private int _users = 1;
     private int _isDisposed;
 
-    private LlamaEngine(ModelFolder folder, IOperations operations, int contextLength)
+    private LlamaEngine(ModelFolder folder, TextTokenizer? tokenizer, IOperations operations, int contextLength)
     {
         Folder = folder;
+        Tokenizer = tokenizer;
         _operations = operations;
         ContextLength = contextLength;
     }
@@ -29,6 +31,9 @@ public sealed class LlamaEngine : IDisposable
 
     /// <summary>The model's shape and constants.</summary>
     public ModelConfig Config => Folder.Config;
+
+    /// <summary>The tokenizer, or null where the folder has none: such a model takes token ids alone.</summary>
+    public TextTokenizer? Tokenizer { get; }
 
     /// <summary>Longest sequence that a session may have, in tokens.</summary>
     public int ContextLength { get; }
@@ -123,8 +128,10 @@ public sealed class LlamaEngine : IDisposable
             throw new InvalidOptionException("context length", $"found {contextLength}, expected 1 to {folder.Config.ContextLength}, which the model was made for.");
         }
 
+        TextTokenizer? tokenizer = TokenizerFolder.Load(folder.Path, options.TokenizerPath);
+        tokenizer?.RequireFits(folder.Config.VocabularySize);
         IOperations operations = DeviceChoice.Load(folder.Weights, options with { ContextLength = contextLength }, progress, cancellation);
-        return new LlamaEngine(folder, operations, contextLength);
+        return new LlamaEngine(folder, tokenizer, operations, contextLength);
     }
 
     private void Acquire()

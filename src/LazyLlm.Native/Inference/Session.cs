@@ -1,5 +1,5 @@
 using System.Collections.Immutable;
-using System.Diagnostics;
+using System.Runtime.InteropServices;
 using LazyLlm.Native.Diagnostics;
 using LazyLlm.Native.Errors;
 using LazyLlm.Native.Pruning;
@@ -151,6 +151,9 @@ public sealed partial class Session : IDisposable
         {
             Session copy = _engine.Adopt(_sequence.Fork(), Schedule);
             copy._pending.AddRange(_pending);
+            copy._history.AddRange(_history);
+            copy._logits = [.. _logits];
+            copy._hasLogits = _hasLogits;
             return copy;
         }
         finally
@@ -167,6 +170,8 @@ public sealed partial class Session : IDisposable
         {
             _generation++;
             _pending.Clear();
+            _history.Clear();
+            _hasLogits = false;
             _sequence.Reset();
             _run = new RunClock(_sequence);
             LastTrace = null;
@@ -187,8 +192,12 @@ public sealed partial class Session : IDisposable
 
     private ReadOnlySpan<float> RunStep(ReadOnlySpan<int> tokens, CancellationToken cancellation)
     {
-        int[]? joined = _pending.Count > 0 ? [.. _pending, .. tokens] : null;
-        ReadOnlySpan<int> step = joined ?? tokens;
+        if (!tokens.IsEmpty && _pending.Count > 0)
+        {
+            tokens = (int[])[.. _pending, .. tokens];
+        }
+
+        ReadOnlySpan<int> step = tokens.IsEmpty ? CollectionsMarshal.AsSpan(_pending) : tokens;
         if (step.IsEmpty)
         {
             throw new InvalidOptionException("tokens", "a step needs at least one token; append a prompt first.");
@@ -201,6 +210,7 @@ public sealed partial class Session : IDisposable
             pass.Begin();
             pass.Add(_sequence, step);
             ReadOnlySpan<float> logits = Finish(pass, step.Length, cancellation);
+            _history.AddRange(step);
             _pending.Clear();
             return logits;
         }
@@ -229,6 +239,7 @@ public sealed partial class Session : IDisposable
             }
 
             logits.CopyTo(_logits);
+            _hasLogits = true;
         }
         catch
         {
