@@ -224,7 +224,6 @@ internal sealed class JsonFields
     {
         JsonValueKind.Undefined => "missing",
         JsonValueKind.Object => "an object",
-        JsonValueKind.Array when value.GetRawText() is { Length: > 100 } => "a long array",
         _ => Excerpt.Of(value.GetRawText()),
     };
 }

@@ -51,7 +51,7 @@ internal sealed class RegularFile : IDisposable
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
-            throw new ModelFormatException(path, "no such file.", e);
+            throw new ModelFormatException(path, "no such file, or a link to one that is gone.", e);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

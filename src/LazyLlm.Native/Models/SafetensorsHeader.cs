@@ -38,6 +38,9 @@ internal ref struct SafetensorsHeader
     private readonly HashSet<string> _seen;
     private Utf8JsonReader _json;
 
+    // The tensor that is being read, for messages.
+    private string? _tensor;
+
     private SafetensorsHeader(string path, ReadOnlySpan<byte> header)
     {
         _path = path;
@@ -106,7 +109,7 @@ internal ref struct SafetensorsHeader
         Expect(JsonTokenType.StartObject, "the header", "an object");
         var names = new HashSet<string>();
         var entries = new List<Entry>();
-        while (ReadName("the header", out string? name))
+        while (ReadName(out string? name))
         {
             if (!names.Add(name))
             {
@@ -125,7 +128,9 @@ internal ref struct SafetensorsHeader
                 Refuse($"has more than {MaxTensors:N0} tensors.");
             }
 
+            _tensor = name;
             entries.Add(ReadEntry(name));
+            _tensor = null;
         }
 
         // Whatever follows the closing brace, other than space, is an error of the JSON reader.
@@ -142,7 +147,7 @@ internal ref struct SafetensorsHeader
 
         Expect(JsonTokenType.StartObject, "__metadata__", "an object of strings");
         _seen.Clear();
-        while (ReadName("__metadata__", out string? key))
+        while (ReadName(out string? key))
         {
             if (!_seen.Add(key))
             {
@@ -155,41 +160,40 @@ internal ref struct SafetensorsHeader
             }
 
             _json.Read();
-            Expect(JsonTokenType.String, $"__metadata__ {Excerpt.Quote(key)}", "a string");
+            Expect(JsonTokenType.String, "a value in __metadata__", "a string");
         }
     }
 
     private Entry ReadEntry(string name)
     {
-        string what = $"tensor {Excerpt.Quote(name)}";
-        Expect(JsonTokenType.StartObject, what, "an object");
+        Expect(JsonTokenType.StartObject, "its entry", "an object");
         string? dataType = null;
         ulong[]? shape = null;
         ulong[]? offsets = null;
         _seen.Clear();
-        while (ReadName(what, out string? field))
+        while (ReadName(out string? field))
         {
             if (!_seen.Add(field))
             {
-                Refuse($"{what}: names {Excerpt.Quote(field)} twice.");
+                Refuse($"names {Excerpt.Quote(field)} twice.");
             }
 
             if (_seen.Count > MaxFields)
             {
-                Refuse($"{what}: has more than {MaxFields} fields.");
+                Refuse($"has more than {MaxFields} fields.");
             }
 
             _json.Read();
             switch (field)
             {
                 case "dtype":
-                    dataType = ReadDataType(what);
+                    dataType = ReadDataType();
                     break;
                 case "shape":
-                    shape = ReadNumbers(what, "shape", MaxRank);
+                    shape = ReadNumbers("shape", MaxRank);
                     break;
                 case "data_offsets":
-                    offsets = ReadNumbers(what, "data_offsets", 2);
+                    offsets = ReadNumbers("data_offsets", 2);
                     break;
                 default:
                     _json.Skip();
@@ -200,40 +204,40 @@ internal ref struct SafetensorsHeader
         if (dataType is null || shape is null || offsets is not [ulong begin, ulong end])
         {
             string missing = dataType is null ? "dtype" : shape is null ? "shape" : "data_offsets of two numbers";
-            return Refuse<Entry>($"{what}: has no {missing}.");
+            return Refuse<Entry>($"has no {missing}.");
         }
 
         return new Entry(name, dataType, shape, begin, end);
     }
 
-    private string ReadDataType(string what)
+    private string ReadDataType()
     {
-        Expect(JsonTokenType.String, $"{what}, dtype", "a string");
+        Expect(JsonTokenType.String, "dtype", "a string");
         string text = _json.ValueSpan.Length <= MaxNameLength ? _json.GetString()! : "";
         if (BitsOf(text) == 0)
         {
-            Refuse($"{what}: has the unknown dtype {Excerpt.Quote(text)}.");
+            Refuse($"has the unknown dtype {Excerpt.Quote(text)}.");
         }
 
         return text;
     }
 
-    private ulong[] ReadNumbers(string what, string field, int max)
+    private ulong[] ReadNumbers(string field, int max)
     {
-        Expect(JsonTokenType.StartArray, $"{what}, {field}", "an array");
+        Expect(JsonTokenType.StartArray, field, "an array");
         Span<ulong> numbers = stackalloc ulong[max];
         int count = 0;
         while (_json.Read() && _json.TokenType != JsonTokenType.EndArray)
         {
             if (count == max)
             {
-                Refuse($"{what}: has more than {max} numbers in {field}.");
+                Refuse($"has more than {max} numbers in {field}.");
             }
 
-            Expect(JsonTokenType.Number, $"{what}, {field}", "whole numbers");
+            Expect(JsonTokenType.Number, field, "whole numbers");
             if (!_json.TryGetUInt64(out numbers[count++]))
             {
-                Refuse($"{what}: has a number in {field} that is not whole, is negative, or is above 2^64 - 1.");
+                Refuse($"has a number in {field} that is not whole, is negative, or is above 2^64 - 1.");
             }
         }
 
@@ -241,7 +245,7 @@ internal ref struct SafetensorsHeader
     }
 
     /// <summary>Checks that the tensors fill the data without hole, overlap or rest, and gives them their place in the file.</summary>
-    private readonly SafetensorsTensor[] Place(List<Entry> entries, ulong headerLength, ulong fileLength)
+    private SafetensorsTensor[] Place(List<Entry> entries, ulong headerLength, ulong fileLength)
     {
         entries.Sort(static (a, b) => a.Begin != b.Begin ? a.Begin.CompareTo(b.Begin) : a.End.CompareTo(b.End));
         ulong dataStart = PrefixLength + headerLength;
@@ -251,30 +255,32 @@ internal ref struct SafetensorsHeader
         for (int i = 0; i < tensors.Length; i++)
         {
             Entry entry = entries[i];
-            string what = $"tensor {Excerpt.Quote(entry.Name)}";
+            _tensor = entry.Name;
             if (entry.Begin != previousEnd || entry.End < entry.Begin)
             {
                 // R7
-                Refuse($"{what}: has data_offsets [{entry.Begin}, {entry.End}]; expected to start at {previousEnd}, where the tensor before it ends.");
+                string expected = entry.Begin != previousEnd ? $"start at {previousEnd}, where the tensor before it ends" : "end where it starts, or later";
+                Refuse($"has data_offsets [{entry.Begin}, {entry.End}]; expected to {expected}.");
             }
 
-            ulong bytes = ByteLength(what, entry);
+            ulong bytes = ByteLength(entry);
             if (entry.End - entry.Begin != bytes)
             {
                 // R10
-                Refuse($"{what}: has {entry.End - entry.Begin} bytes of data, but {entry.DataType} [{string.Join(", ", entry.Shape)}] takes {bytes}.");
+                Refuse($"has {entry.End - entry.Begin} bytes of data, but {entry.DataType} [{string.Join(", ", entry.Shape)}] takes {bytes}.");
             }
 
             if (entry.End > dataLength)
             {
                 // R11 for a file that is too short, said of the first tensor it cuts.
-                Refuse($"{what}: ends at byte {entry.End} of the data, but the file holds {dataLength}. It is cut short; fetch it again.");
+                Refuse($"ends at byte {entry.End} of the data, but the file holds {dataLength}. It is cut short; fetch it again.");
             }
 
             previousEnd = entry.End;
             tensors[i] = new SafetensorsTensor(entry.Name, entry.DataType, entry.Shape, (long)(dataStart + entry.Begin), (long)bytes);
         }
 
+        _tensor = null;
         if (previousEnd != dataLength)
         {
             // R11
@@ -284,7 +290,7 @@ internal ref struct SafetensorsHeader
         return tensors;
     }
 
-    private readonly ulong ByteLength(string what, Entry entry)
+    private readonly ulong ByteLength(Entry entry)
     {
         // R8, from left to right as the reference does: [2^64-1, 2, 0] overflows, [0, 2^64-1, 2] does not.
         try
@@ -299,19 +305,19 @@ internal ref struct SafetensorsHeader
             if (bits % 8 != 0)
             {
                 // R9
-                Refuse($"{what}: {entry.DataType} [{string.Join(", ", entry.Shape)}] is not a whole number of bytes.");
+                Refuse($"{entry.DataType} [{string.Join(", ", entry.Shape)}] is not a whole number of bytes.");
             }
 
             return bits / 8;
         }
         catch (OverflowException e)
         {
-            throw new ModelFormatException(_path, $"{what}: {entry.DataType} [{string.Join(", ", entry.Shape)}] has more bits than 64-bit arithmetic counts.", e);
+            throw new ModelFormatException(_path, Locate($"{entry.DataType} [{string.Join(", ", entry.Shape)}] has more bits than 64-bit arithmetic counts."), e);
         }
     }
 
     /// <summary>Moves to the next name of the object at hand; false at its end.</summary>
-    private bool ReadName(string what, [NotNullWhen(true)] out string? name)
+    private bool ReadName([NotNullWhen(true)] out string? name)
     {
         name = null;
         _json.Read();
@@ -322,7 +328,7 @@ internal ref struct SafetensorsHeader
 
         if (_json.ValueSpan.Length > MaxNameLength)
         {
-            Refuse($"{what}: has a name of {_json.ValueSpan.Length:N0} bytes; expected at most {MaxNameLength:N0}.");
+            Refuse($"has a name of {_json.ValueSpan.Length:N0} bytes; expected at most {MaxNameLength:N0}.");
         }
 
         name = _json.GetString()!;
@@ -348,10 +354,12 @@ internal ref struct SafetensorsHeader
     };
 
     [DoesNotReturn]
-    private readonly void Refuse(string problem) => throw new ModelFormatException(_path, problem);
+    private readonly void Refuse(string problem) => Refuse<Entry>(problem);
 
     [DoesNotReturn]
-    private readonly T Refuse<T>(string problem) => throw new ModelFormatException(_path, problem);
+    private readonly T Refuse<T>(string problem) => throw new ModelFormatException(_path, Locate(problem));
+
+    private readonly string Locate(string problem) => _tensor is null ? problem : $"tensor {Excerpt.Quote(_tensor)}: {problem}";
 
     /// <summary>Bits of one number; 0 for a format that safetensors does not know.</summary>
     private static int BitsOf(string dataType) => dataType switch

@@ -1,3 +1,5 @@
+using LazyLlm.Native.Errors;
+
 namespace LazyLlm.Native.Models;
 
 /// <summary>The files of a model folder that say how text becomes tokens: paths of those that exist.</summary>
@@ -19,6 +21,7 @@ public sealed record TokenizerFiles
     public IReadOnlyList<string> Ranks { get; init; } = [];
 
     /// <summary>Looks for the files in a folder; opens none.</summary>
+    /// <exception cref="ModelFormatException">The folder may not be listed.</exception>
     internal static TokenizerFiles Find(string folder)
     {
         return new TokenizerFiles
@@ -27,13 +30,25 @@ public sealed record TokenizerFiles
             TokenizerJson = IfExists("tokenizer.json"),
             TokenizerConfig = IfExists("tokenizer_config.json"),
             SpecialTokensMap = IfExists("special_tokens_map.json"),
-            Ranks = [.. Directory.EnumerateFiles(folder, "*.tiktoken").Order(StringComparer.Ordinal)],
+            Ranks = FindRanks(folder),
         };
 
         string? IfExists(string name)
         {
             string path = Path.Combine(folder, name);
             return Path.Exists(path) ? path : null;
+        }
+    }
+
+    private static string[] FindRanks(string folder)
+    {
+        try
+        {
+            return [.. Directory.EnumerateFiles(folder, "*.tiktoken").Order(StringComparer.Ordinal)];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ModelFormatException(folder, $"cannot be listed: {e.Message}", e);
         }
     }
 }
