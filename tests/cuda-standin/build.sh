@@ -1,0 +1,28 @@
+#!/bin/sh
+# Builds the stand-in for libcuda and libnvrtc: build.sh OUTDIR
+# One library serves as both; libnvrtc-standin.so is another name for it. The headers that its compiler puts before
+# every kernel are copied beside it. CXX names the compiler (default: c++).
+set -eu
+
+out=${1:?usage: build.sh OUTDIR}
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$out"
+cp "$here"/device/standin_*.h "$out/"
+
+objects=
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+pids=
+for source in "$here"/src/*.cpp; do
+  object=$work/$(basename "$source" .cpp).o
+  ${CXX:-c++} -std=c++20 -O2 -g1 -fPIC -fvisibility=hidden -Wall -Wextra -Wno-missing-field-initializers -c "$source" -o "$object" &
+  pids="$pids $!"
+  objects="$objects $object"
+done
+for pid in $pids; do
+  wait "$pid"
+done
+# shellcheck disable=SC2086
+${CXX:-c++} -shared -o "$work/libcuda-standin.so" $objects -pthread -ldl
+mv "$work/libcuda-standin.so" "$out/libcuda-standin.so"
+ln -sf libcuda-standin.so "$out/libnvrtc-standin.so"
