@@ -4,6 +4,7 @@ using Xunit;
 
 namespace LazyLlm.Native.Tests.Interop.Cuda;
 
+[Collection(EnvironmentTests.Name)]
 public sealed class LoadedLibraryTests : IDisposable
 {
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("lazyllm-");
