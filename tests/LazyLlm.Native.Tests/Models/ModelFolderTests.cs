@@ -86,7 +86,7 @@ public sealed class ModelFolderTests : IDisposable
         string header = Encoding.UTF8.GetString(file, 8, headerLength).TrimEnd(' ', '}');
         int data = file.Length - 8 - headerLength;
         string norm = SafetensorsBytes.Tensor("model.norm.weight", dataType, "[16]", (ulong)data, (ulong)(data + (16 * size)));
-        File.WriteAllBytes(_folder[SingleFile], SafetensorsBytes.File($"{header}}},{norm}}}", data + (16 * size)));
+        File.WriteAllBytes(_folder[SingleFile], SafetensorsBytes.FileWith($"{header}}},{norm}}}", data + (16 * size)));
         AssertRefused(_folder[SingleFile], $"\"model.norm.weight\" has dtype {dataType}; expected F32, F16 or BF16");
     }
 

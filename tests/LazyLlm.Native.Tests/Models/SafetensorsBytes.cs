@@ -9,12 +9,12 @@ namespace LazyLlm.Native.Tests.Models;
 /// <summary>Safetensors files in memory, made by hand.</summary>
 internal static class SafetensorsBytes
 {
-    public const string Path = "x.safetensors";
+    public const string FileName = "x.safetensors";
 
     /// <summary>A file with this header and so many zero bytes of data.</summary>
-    public static byte[] File(string header, int dataLength = 0) => File(Encoding.UTF8.GetBytes(header), dataLength);
+    public static byte[] FileWith(string header, int dataLength = 0) => FileWith(Encoding.UTF8.GetBytes(header), dataLength);
 
-    public static byte[] File(ReadOnlySpan<byte> header, int dataLength = 0)
+    public static byte[] FileWith(ReadOnlySpan<byte> header, int dataLength = 0)
     {
         byte[] file = new byte[8 + header.Length + dataLength];
         BinaryPrimitives.WriteUInt64LittleEndian(file, (ulong)header.Length);
@@ -29,11 +29,11 @@ internal static class SafetensorsBytes
     /// <summary>Reads a file as <see cref="SafetensorsFile.Open"/> does.</summary>
     public static SafetensorsTensor[] Parse(ReadOnlySpan<byte> file)
     {
-        int length = SafetensorsHeader.ReadLength(Path, file[..Math.Min(file.Length, 8)], file.Length);
-        return SafetensorsHeader.Parse(Path, file.Slice(8, length), file.Length);
+        int length = SafetensorsHeader.ReadLength(FileName, file[..Math.Min(file.Length, 8)], file.Length);
+        return SafetensorsHeader.Parse(FileName, file.Slice(8, length), file.Length);
     }
 
-    public static SafetensorsTensor[] Parse(string header, int dataLength = 0) => Parse(File(header, dataLength));
+    public static SafetensorsTensor[] Parse(string header, int dataLength = 0) => Parse(FileWith(header, dataLength));
 
     /// <summary>Asserts that a file is refused, with a message that names it and these words.</summary>
     public static void AssertRefused(ReadOnlySpan<byte> file, params string[] words)
@@ -49,10 +49,10 @@ internal static class SafetensorsBytes
         }
 
         Assert.NotNull(error);
-        Assert.Equal(Path, error.Path);
+        Assert.Equal(FileName, error.Path);
         Assert.All(words, word => Assert.Contains(word, error.Message, StringComparison.Ordinal));
         Assert.DoesNotContain(error.Message, char.IsControl);
     }
 
-    public static void AssertRefused(string header, int dataLength, params string[] words) => AssertRefused(File(header, dataLength), words);
+    public static void AssertRefused(string header, int dataLength, params string[] words) => AssertRefused(FileWith(header, dataLength), words);
 }

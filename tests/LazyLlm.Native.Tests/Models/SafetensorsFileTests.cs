@@ -17,7 +17,7 @@ public sealed class SafetensorsFileTests : IDisposable
     [Fact]
     public void A_read_gives_the_bytes_asked_for()
     {
-        byte[] bytes = SafetensorsBytes.File($"{{{SafetensorsBytes.Tensor("a", "F16", "[2]", 0, 4)},{SafetensorsBytes.Tensor("b", "F32", "[2]", 4, 12)}}}", 12);
+        byte[] bytes = SafetensorsBytes.FileWith($"{{{SafetensorsBytes.Tensor("a", "F16", "[2]", 0, 4)},{SafetensorsBytes.Tensor("b", "F32", "[2]", 4, 12)}}}", 12);
         for (int i = 0; i < 12; i++)
         {
             bytes[^(12 - i)] = (byte)i;
@@ -38,14 +38,14 @@ public sealed class SafetensorsFileTests : IDisposable
     [InlineData(long.MaxValue, 1)]
     public void A_read_outside_its_tensor_is_misuse(long offset, int length)
     {
-        using SafetensorsFile file = Open(SafetensorsBytes.File($"{{{SafetensorsBytes.Tensor("a", "F16", "[2]", 0, 4)},{SafetensorsBytes.Tensor("b", "F32", "[2]", 4, 12)}}}", 12));
+        using SafetensorsFile file = Open(SafetensorsBytes.FileWith($"{{{SafetensorsBytes.Tensor("a", "F16", "[2]", 0, 4)},{SafetensorsBytes.Tensor("b", "F32", "[2]", 4, 12)}}}", 12));
         Assert.Throws<ArgumentOutOfRangeException>(() => file.Read(file.Tensors[0], offset, new byte[length]));
     }
 
     [Fact]
     public void A_file_cut_short_after_it_was_opened_is_a_typed_error()
     {
-        using SafetensorsFile file = Open(SafetensorsBytes.File($"{{{SafetensorsBytes.Tensor("a", "U8", "[100000]", 0, 100000)}}}", 100000));
+        using SafetensorsFile file = Open(SafetensorsBytes.FileWith($"{{{SafetensorsBytes.Tensor("a", "U8", "[100000]", 0, 100000)}}}", 100000));
         using (FileStream stream = File.OpenWrite(file.Path))
         {
             stream.SetLength(50_000);
@@ -59,7 +59,7 @@ public sealed class SafetensorsFileTests : IDisposable
     [Fact]
     public void A_file_replaced_after_it_was_opened_is_still_the_old_one()
     {
-        byte[] bytes = SafetensorsBytes.File($"{{{SafetensorsBytes.Tensor("a", "U8", "[1]", 0, 1)}}}", 1);
+        byte[] bytes = SafetensorsBytes.FileWith($"{{{SafetensorsBytes.Tensor("a", "U8", "[1]", 0, 1)}}}", 1);
         bytes[^1] = 7;
         using SafetensorsFile file = Open(bytes);
         File.WriteAllText(_folder["other"], "nothing of the kind");
@@ -74,7 +74,7 @@ public sealed class SafetensorsFileTests : IDisposable
     {
         // A sparse file: 3 GiB by its length, a few pages on disk.
         const long Length = 3L << 30;
-        byte[] start = SafetensorsBytes.File($"{{{SafetensorsBytes.Tensor("a", "BF16", $"[{Length / 2}]", 0, Length)}}}");
+        byte[] start = SafetensorsBytes.FileWith($"{{{SafetensorsBytes.Tensor("a", "BF16", $"[{Length / 2}]", 0, Length)}}}");
         using (SafeFileHandle handle = File.OpenHandle(_folder["x.safetensors"], FileMode.CreateNew, FileAccess.Write))
         {
             RandomAccess.Write(handle, start, 0);
@@ -91,7 +91,7 @@ public sealed class SafetensorsFileTests : IDisposable
     [Fact]
     public void Threads_may_read_at_once()
     {
-        byte[] bytes = SafetensorsBytes.File($"{{{SafetensorsBytes.Tensor("a", "U8", "[65536]", 0, 65536)}}}", 65_536);
+        byte[] bytes = SafetensorsBytes.FileWith($"{{{SafetensorsBytes.Tensor("a", "U8", "[65536]", 0, 65536)}}}", 65_536);
         for (int i = 0; i < 65_536; i++)
         {
             bytes[bytes.Length - 65_536 + i] = (byte)(i >> 8);
@@ -109,7 +109,7 @@ public sealed class SafetensorsFileTests : IDisposable
     [Fact]
     public void A_read_after_dispose_is_misuse()
     {
-        SafetensorsFile file = Open(SafetensorsBytes.File($"{{{SafetensorsBytes.Tensor("a", "U8", "[1]", 0, 1)}}}", 1));
+        SafetensorsFile file = Open(SafetensorsBytes.FileWith($"{{{SafetensorsBytes.Tensor("a", "U8", "[1]", 0, 1)}}}", 1));
         file.Dispose();
         file.Dispose();
         Assert.Throws<ObjectDisposedException>(() => file.Read(file.Tensors[0], 0, new byte[1]));
@@ -157,7 +157,7 @@ public sealed class SafetensorsFileTests : IDisposable
     public void A_file_that_may_not_be_read_is_refused()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows() || Environment.IsPrivilegedProcess, "The system does not deny this user any file.");
-        File.WriteAllBytes(_folder["x.safetensors"], SafetensorsBytes.File("{}"));
+        File.WriteAllBytes(_folder["x.safetensors"], SafetensorsBytes.FileWith("{}"));
         File.SetUnixFileMode(_folder["x.safetensors"], UnixFileMode.None);
         AssertNotOpened(_folder["x.safetensors"], "cannot be opened");
     }
@@ -166,7 +166,7 @@ public sealed class SafetensorsFileTests : IDisposable
     public void A_link_to_a_file_is_followed_and_one_to_nothing_refused()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows lets few users make links.");
-        File.WriteAllBytes(_folder["blob"], SafetensorsBytes.File("{}"));
+        File.WriteAllBytes(_folder["blob"], SafetensorsBytes.FileWith("{}"));
         File.CreateSymbolicLink(_folder["x.safetensors"], "blob");
         File.CreateSymbolicLink(_folder["y.safetensors"], "gone");
         File.CreateSymbolicLink(_folder["z.safetensors"], "z.safetensors");

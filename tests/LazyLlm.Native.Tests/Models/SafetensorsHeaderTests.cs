@@ -37,7 +37,7 @@ public class SafetensorsHeaderTests
         header.AsSpan().Fill((byte)' ');
         "{}"u8.CopyTo(header.AsSpan(header.Length / 2));
         long before = GC.GetAllocatedBytesForCurrentThread();
-        Assert.Empty(SafetensorsHeader.Parse(SafetensorsBytes.Path, header, header.Length + 8L));
+        Assert.Empty(SafetensorsHeader.Parse(SafetensorsBytes.FileName, header, header.Length + 8L));
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 20);
     }
 
@@ -47,7 +47,7 @@ public class SafetensorsHeaderTests
     [InlineData(1_000)]
     public void R4_a_header_that_ends_past_the_file_is_refused(int tooMany)
     {
-        byte[] file = File("{}");
+        byte[] file = FileWith("{}");
         BinaryPrimitives.WriteUInt64LittleEndian(file, (ulong)(2 + tooMany));
         AssertRefused(file, "the file ends after 10");
     }
@@ -55,7 +55,7 @@ public class SafetensorsHeaderTests
     [Fact]
     public void R4_a_header_length_that_is_one_short_is_refused()
     {
-        byte[] file = File($"{{{OneFloat}}}", 4);
+        byte[] file = FileWith($"{{{OneFloat}}}", 4);
         BinaryPrimitives.WriteUInt64LittleEndian(file, BinaryPrimitives.ReadUInt64LittleEndian(file) - 1);
         AssertRefused(file, "not valid JSON");
     }
@@ -64,7 +64,7 @@ public class SafetensorsHeaderTests
     [InlineData(new byte[] { (byte)'{', (byte)'"', 0xFF, (byte)'"', (byte)':', (byte)'0', (byte)'}' })]
     [InlineData(new byte[] { (byte)'{', (byte)'"', 0xED, 0xA0, 0x80, (byte)'"', (byte)':', (byte)'0', (byte)'}' })]
     [InlineData(new byte[] { (byte)'{', 0xC0, 0xAF, (byte)'}' })]
-    public void R5_a_header_that_is_not_UTF8_is_refused(byte[] header) => AssertRefused(File(header), "not UTF-8");
+    public void R5_a_header_that_is_not_UTF8_is_refused(byte[] header) => AssertRefused(FileWith(header), "not UTF-8");
 
     [Theory]
     [InlineData("")]
@@ -345,7 +345,7 @@ public class SafetensorsHeaderTests
             header.Append(i == 0 ? "" : ",").Append('"').Append(i).Append("\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}");
         }
 
-        byte[] file = File(header.Append('}').ToString());
+        byte[] file = FileWith(header.Append('}').ToString());
         long before = GC.GetAllocatedBytesForCurrentThread();
         AssertRefused(file, "more than 100,000 tensors");
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 64 << 20);
