@@ -5,7 +5,8 @@ namespace LazyLlm.Testing;
 /// <summary>Finds the repository's files from the test binary, and the data beside the repository, which may be absent.</summary>
 internal static class RepositoryFiles
 {
-    private static readonly string Root = FindRoot();
+    /// <summary>The checkout.</summary>
+    public static string Root { get; } = FindRoot();
 
     /// <summary>The model that the repository ships.</summary>
     public static string Demo => Path.Combine(Root, "models", "demo");

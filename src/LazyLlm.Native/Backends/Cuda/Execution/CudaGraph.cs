@@ -5,51 +5,75 @@ namespace LazyLlm.Native.Backends.Cuda.Execution;
 /// <summary>Work that was recorded from a stream instead of run. Addresses and parameters are those of the recording.</summary>
 internal sealed class CudaGraph : CudaResource
 {
-    // Other threads may allocate and copy while this one records.
-    private const int CaptureThisThread = 1;
+    // No thread is kept from anything: other threads may allocate and copy, and an asynchronous caller may end on another
+    // thread what it began on one.
+    private const int CaptureRelaxed = 2;
 
-    private CudaGraph(CudaContext context)
-        : base(context)
+    private readonly CudaStream _stream;
+    private bool _isRecording;
+
+    private CudaGraph(CudaStream stream)
+        : base(stream.Context)
     {
+        _stream = stream;
     }
 
     /// <summary>Records what an action enqueues on a stream. Nothing runs; waiting inside the action is an error.</summary>
     /// <param name="stream">The stream.</param>
-    /// <param name="record">Enqueues the work, on this thread.</param>
+    /// <param name="record">Enqueues the work.</param>
     public static CudaGraph Capture(CudaStream stream, Action record)
     {
-        CudaContext context = stream.Context;
-        context.Enter();
-        context.Check(CudaDriver.cuStreamBeginCapture_v2(stream.Native, CaptureThisThread));
-        stream.IsCapturing = true;
-        var graph = new CudaGraph(context);
+        CudaGraph graph = Begin(stream);
         try
         {
             record();
-            CuResult result = End(stream, graph);
-            context.Check(result, call: nameof(CudaDriver.cuStreamEndCapture));
+            graph.End();
             return graph;
         }
         catch
         {
-            if (stream.IsCapturing)
-            {
-                // The stream leaves capture mode; what it recorded so far is thrown away.
-                End(stream, graph);
-            }
-
-            graph.Dispose();
+            graph.Abandon();
             throw;
         }
     }
 
-    private static CuResult End(CudaStream stream, CudaGraph graph)
+    /// <summary>Starts recording what is enqueued on a stream. Call <see cref="End"/> or <see cref="Abandon"/> next.</summary>
+    /// <param name="stream">The stream.</param>
+    public static CudaGraph Begin(CudaStream stream)
     {
-        CuResult result = CudaDriver.cuStreamEndCapture(stream.Native, out nint native);
-        stream.IsCapturing = false;
+        stream.Context.Enter();
+        stream.Context.Check(CudaDriver.cuStreamBeginCapture_v2(stream.Native, CaptureRelaxed));
+        stream.IsCapturing = true;
+        return new CudaGraph(stream) { _isRecording = true };
+    }
+
+    /// <summary>Ends the recording.</summary>
+    public void End()
+    {
+        Context.Enter();
+        CuResult result = Finish();
+        Context.Check(result, call: nameof(CudaDriver.cuStreamEndCapture));
+    }
+
+    /// <summary>The stream leaves capture mode, if it is in it; what it recorded is thrown away.</summary>
+    public void Abandon()
+    {
+        if (_isRecording)
+        {
+            Finish();
+        }
+
+        Dispose();
+    }
+
+    private CuResult Finish()
+    {
+        CuResult result = CudaDriver.cuStreamEndCapture(_stream.Native, out nint native);
+        _isRecording = false;
+        _stream.IsCapturing = false;
         if (native != 0)
         {
-            graph.Own(native);
+            Own(native);
         }
 
         return result;

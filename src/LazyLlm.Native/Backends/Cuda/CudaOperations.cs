@@ -1,0 +1,118 @@
+using LazyLlm.Native.Backends.Cuda.Compilation;
+using LazyLlm.Native.Backends.Cuda.Execution;
+using LazyLlm.Native.Backends.Cuda.Kernels;
+using LazyLlm.Native.Models;
+using LazyLlm.Native.Pruning;
+
+namespace LazyLlm.Native.Backends.Cuda;
+
+/// <summary>
+/// The operations of the layer loop on a GPU. Work is enqueued in one stream and not waited for, except where a count or
+/// a result is asked for; several callers take turns in it. A short step of one sequence is recorded stage by stage and
+/// replayed as a graph (<see cref="BeginStage"/>).
+/// </summary>
+internal sealed partial class CudaOperations : IDisposable
+{
+    private readonly KernelLibrary _library;
+    private readonly CudaWeights _weights;
+    private readonly EmbedKernel _embed;
+    private readonly RowsKernels _rows;
+    private readonly RmsNormKernel _rmsNorm;
+    private readonly LinearKernels _linear;
+    private readonly SampleKernel _sample;
+    private readonly SlotsKernel _slots;
+
+    private CudaOperations(CudaContext context, CudaStream stream, KernelLibrary library, DeviceShape shape, CudaWeights weights)
+    {
+        Context = context;
+        Stream = stream;
+        Shape = shape;
+        _library = library;
+        _weights = weights;
+        _embed = new EmbedKernel(library, shape);
+        _rows = new RowsKernels(library, shape);
+        _rmsNorm = new RmsNormKernel(library, shape);
+        _linear = new LinearKernels(library, shape, context.Device.MultiprocessorCount);
+        _sample = new SampleKernel(library);
+        _slots = new SlotsKernel(library);
+    }
+
+    /// <summary>The device's context.</summary>
+    public CudaContext Context { get; }
+
+    /// <summary>Where everything is enqueued, in the order of the calls.</summary>
+    public CudaStream Stream { get; }
+
+    /// <summary>The model's widths and number format.</summary>
+    public DeviceShape Shape { get; }
+
+    /// <inheritdoc/>
+    public string DeviceName => Context.Device.Name;
+
+    /// <inheritdoc/>
+    public long WeightBytes => _weights.ByteLength;
+
+    /// <summary>Brings a model onto a GPU: checks it, plans memory, compiles kernels, uploads weights.</summary>
+    /// <exception cref="Errors.DeviceException">The device or its compiler refuses, or the model needs what the kernels do not support.</exception>
+    /// <exception cref="Errors.DeviceMemoryException">The model does not fit; the message says what would.</exception>
+    public static CudaOperations Load(ModelWeights source, CudaOptions options, IProgress<LoadProgress>? progress, CancellationToken cancellation)
+    {
+        TensorType storage = options.Storage ?? (source.Config.DeclaredType == TensorType.Float16 ? TensorType.Float16 : TensorType.BFloat16);
+        var shape = new DeviceShape(source.Config, storage);
+        CudaSupport.Check(source.Config);
+        CudaContext? context = null;
+        CudaStream? stream = null;
+        KernelLibrary? library = null;
+        CudaWeights? weights = null;
+        try
+        {
+            CudaDevice device = CudaDevice.Open(options.Ordinal, options.DriverPath);
+            context = CudaContext.Open(device);
+            MemoryPlan.For(shape, options.ContextLength).Check(context.Memory.FreeBytes(), device.Name);
+            KernelCompiler compiler = options.Compiler ?? KernelCompiler.Open(device.ComputeCapability, nvrtcPath: options.NvrtcPath, driverVersion: CudaDevice.CheckDriverVersion());
+            library = new KernelLibrary(context, compiler);
+            library.Prepare(Programs(shape), cancellation: cancellation);
+            stream = new CudaStream(context);
+            weights = CudaWeights.Load(source, shape, options.ContextLength, stream, progress, cancellation);
+            return new CudaOperations(context, stream, library, shape, weights);
+        }
+        catch
+        {
+            weights?.Dispose();
+            stream?.Dispose();
+            library?.Dispose();
+            context?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The programs that a model needs.</summary>
+    public static IReadOnlyList<KernelProgram> Programs(DeviceShape shape) =>
+    [
+        LinearKernels.GemmProgram(shape),
+        LinearKernels.GemvProgram(shape),
+        RmsNormKernel.Program(shape),
+        EmbedKernel.Program(shape),
+        RowsKernels.Program,
+        SampleKernel.Program,
+        SlotsKernel.Program,
+    ];
+
+    /// <inheritdoc/>
+    public ISequenceMemory CreateSequence(StagePlan plan, int capacity) => new CudaSequence(this, plan, capacity);
+
+    /// <inheritdoc/>
+    public IWorkspace CreateWorkspace() => new CudaWorkspace(this);
+
+    /// <summary>Gives the stage's slots from <paramref name="slotCount"/> on back.</summary>
+    public void ForgetSlots(ulong slotOf, int positions, int slotCount) => _slots.LaunchForget(Stream, slotOf, positions, slotCount);
+
+    /// <summary>Gives the weights, the kernels and the context back.</summary>
+    public void Dispose()
+    {
+        _weights.Dispose();
+        Stream.Dispose();
+        _library.Dispose();
+        Context.Dispose();
+    }
+}

@@ -1,0 +1,31 @@
+using LazyLlm.Native.Backends.Cuda.Compilation;
+using LazyLlm.Native.Backends.Cuda.Execution;
+
+namespace LazyLlm.Native.Backends.Cuda.Kernels;
+
+/// <summary>Launches rows.cu.</summary>
+internal sealed class RowsKernels(KernelLibrary library, DeviceShape shape)
+{
+    private const int Threads = 256;
+
+    private readonly Kernel _gather = library.Get(Program, "lazyllm_gather_rows");
+    private readonly Kernel _scatter = library.Get(Program, "lazyllm_scatter_rows");
+
+    /// <summary>What they are compiled from.</summary>
+    public static KernelProgram Program { get; } = new("rows.cu");
+
+    /// <summary>residual[i] = aux[positions[i]].</summary>
+    public void Gather(CudaStream stream, ulong aux, ulong residual, ulong positions, RowCount count) =>
+        Launch(_gather, stream, aux, residual, positions, count);
+
+    /// <summary>aux[positions[i]] = residual[i].</summary>
+    public void Scatter(CudaStream stream, ulong aux, ulong residual, ulong positions, RowCount count) =>
+        Launch(_scatter, stream, aux, residual, positions, count);
+
+    private void Launch(Kernel kernel, CudaStream stream, ulong aux, ulong residual, ulong positions, RowCount count)
+    {
+        var args = new RowsArgs { Aux = aux, Residual = residual, Positions = positions, Count = count, Width = shape.Hidden };
+        uint pieces = (uint)((shape.Hidden + (4 * Threads) - 1) / (4 * Threads));
+        kernel.Launch(stream, new LaunchConfig((uint)count.Limit, pieces, 1, Threads), args);
+    }
+}

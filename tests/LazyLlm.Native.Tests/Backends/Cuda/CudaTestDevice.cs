@@ -1,0 +1,121 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using LazyLlm.Native.Backends.Cuda.Compilation;
+using LazyLlm.Native.Backends.Cuda.Execution;
+using LazyLlm.Testing;
+using Xunit;
+
+namespace LazyLlm.Native.Tests.Backends.Cuda;
+
+/// <summary>
+/// The device that CUDA tests run on: the stand-in of tests/cuda-standin, or, with <c>LAZYLLM_TEST_DEVICE=gpu</c>, the
+/// machine's GPU. <c>LAZYLLM_CUDA_DRIVER</c> names another stand-in; without any, one is built where there is a C++
+/// compiler, and tests skip aloud where there is none.
+/// </summary>
+internal static unsafe class CudaTestDevice
+{
+    private const string DriverVariable = "LAZYLLM_CUDA_DRIVER";
+    private const string NvrtcVariable = "LAZYLLM_NVRTC";
+
+    private static readonly Lazy<string?> Problem = new(Prepare);
+    private static readonly Lazy<KernelCompiler> SharedCompiler = new(OpenCompiler);
+    private static delegate* unmanaged[Cdecl]<byte*, byte*, int> s_set;
+    private static delegate* unmanaged[Cdecl]<byte*, long> s_get;
+
+    /// <summary>Whether tests run on a real GPU.</summary>
+    public static bool IsGpu => Environment.GetEnvironmentVariable("LAZYLLM_TEST_DEVICE") == "gpu";
+
+    /// <summary>One compiler for all tests, so that a kernel is compiled once.</summary>
+    public static KernelCompiler Compiler => SharedCompiler.Value;
+
+    /// <summary>Opens the device; skips the test aloud where there is none.</summary>
+    public static CudaContext Open()
+    {
+        Require();
+        return CudaContext.Open(CudaDevice.Open());
+    }
+
+    /// <summary>Makes the driver findable; skips the test aloud where there is none.</summary>
+    public static void Require() => Assert.SkipWhen(Problem.Value is not null, Problem.Value ?? string.Empty);
+
+    /// <summary>Makes the driver findable and skips the test aloud unless it is the stand-in.</summary>
+    public static void RequireStandIn()
+    {
+        Assert.SkipWhen(IsGpu, "Faults are injected into the stand-in driver, not into a GPU.");
+        Require();
+    }
+
+    /// <summary>Sets an option of the stand-in.</summary>
+    public static void Set(string name, string value)
+    {
+        fixed (byte* first = Utf8(name), second = Utf8(value))
+        {
+            Assert.Equal(0, s_set(first, second));
+        }
+    }
+
+    /// <summary>Reads a counter of the stand-in.</summary>
+    public static long Get(string name)
+    {
+        fixed (byte* first = Utf8(name))
+        {
+            return s_get(first);
+        }
+    }
+
+    private static byte[] Utf8(string text) => System.Text.Encoding.UTF8.GetBytes(text + '\0');
+
+    private static KernelCompiler OpenCompiler()
+    {
+        Require();
+        string? folder = IsGpu ? null : Path.Combine(RepositoryFiles.Root, "artifacts", "kernel-cache-standin");
+        return KernelCompiler.Open(CudaDevice.Open().ComputeCapability, KernelCache.Open(folder), driverVersion: CudaDevice.CheckDriverVersion());
+    }
+
+    private static string? Prepare()
+    {
+        if (IsGpu)
+        {
+            return null;
+        }
+
+        if (Environment.GetEnvironmentVariable(DriverVariable) is not { Length: > 0 } driver)
+        {
+            string folder = Path.Combine(RepositoryFiles.Root, "artifacts", "cuda-standin");
+            driver = Path.Combine(folder, "libcuda-standin.so");
+            if (!File.Exists(driver) && Build(folder) is { } problem)
+            {
+                return problem;
+            }
+
+            Environment.SetEnvironmentVariable(DriverVariable, driver);
+        }
+
+        if (Environment.GetEnvironmentVariable(NvrtcVariable) is not { Length: > 0 })
+        {
+            Environment.SetEnvironmentVariable(NvrtcVariable, Path.Combine(Path.GetDirectoryName(driver)!, "libnvrtc-standin.so"));
+        }
+
+        nint library = NativeLibrary.Load(driver);
+        s_set = (delegate* unmanaged[Cdecl]<byte*, byte*, int>)NativeLibrary.GetExport(library, "standin_set");
+        s_get = (delegate* unmanaged[Cdecl]<byte*, long>)NativeLibrary.GetExport(library, "standin_get");
+        return null;
+    }
+
+    private static string? Build(string folder)
+    {
+        const string advice = "The stand-in for the CUDA driver is not built, and building it needs a C++ compiler (g++): ";
+        try
+        {
+            string script = Path.Combine(RepositoryFiles.Root, "tests", "cuda-standin", "build.sh");
+            using Process build = Process.Start(new ProcessStartInfo("sh", [script, folder]) { RedirectStandardError = true })!;
+            string errors = build.StandardError.ReadToEnd();
+            build.WaitForExit();
+            return build.ExitCode == 0 ? null : advice + errors;
+        }
+        catch (System.ComponentModel.Win32Exception e)
+        {
+            return advice + e.Message;
+        }
+    }
+}

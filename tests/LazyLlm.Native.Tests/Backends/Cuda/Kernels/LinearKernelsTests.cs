@@ -1,0 +1,176 @@
+using LazyLlm.Native.Backends.Cuda;
+using LazyLlm.Native.Backends.Cuda.Kernels;
+using LazyLlm.Native.Models;
+using Xunit;
+
+namespace LazyLlm.Native.Tests.Backends.Cuda.Kernels;
+
+public class LinearKernelsTests
+{
+    public static MatrixTheoryData<TensorType, (int Rows, int N, int K)> Shapes => new(
+        [TensorType.BFloat16, TensorType.Float16, TensorType.Float32],
+        [
+            (1, 8, 8), (1, 33, 64), (2, 31, 40), (3, 97, 264), (4, 128, 2056), (5, 127, 72), (7, 1, 88), (8, 255, 352),
+            (9, 8, 8), (9, 40, 24), (31, 104, 72), (32, 128, 128), (33, 136, 200), (64, 72, 1000), (65, 248, 64), (127, 136, 104), (131, 152, 136),
+        ]);
+
+    [Theory]
+    [MemberData(nameof(Shapes))]
+    public void Products_are_right(TensorType storage, (int Rows, int N, int K) size)
+    {
+        (int rows, int n, int k) = size;
+        using var bench = new KernelBench(storage);
+        float[] input = bench.Numbers((long)rows * k);
+        float[] weights = bench.Numbers((long)n * k);
+        double[] expected = Product(input, weights, rows, n, k);
+        double error = 1e-6 * Math.Sqrt(k) * 4;
+
+        // The float32 output is the streaming product's alone, where n need not be a multiple of 8.
+        if (rows <= LinearKernels.MaxStreamedRows)
+        {
+            ulong floats = bench.Floats(rows * n);
+            Launch(bench, input, weights, floats, size, n, LinearEpilogue.StoreFloat);
+            KernelBench.AssertClose(expected, bench.Read(floats, rows * n), 0, error);
+        }
+
+        if (n % DeviceShape.Unit == 0)
+        {
+            ulong stored = bench.StoredFloats(rows * n);
+            Launch(bench, input, weights, stored, size, n, LinearEpilogue.Store);
+            KernelBench.AssertClose(expected, bench.ReadStored(stored, rows * n), bench.Rounding, error);
+
+            float[] before = bench.Numbers(rows * n, 10);
+            ulong residual = bench.Upload(before);
+            Launch(bench, input, weights, residual, size, n, LinearEpilogue.AddResidual);
+            KernelBench.AssertClose([.. expected.Zip(before, (a, b) => a + b)], bench.Read(residual, rows * n), 0, error + 1e-5);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Shapes))]
+    public void Swiglu_is_fused(TensorType storage, (int Rows, int N, int K) size)
+    {
+        (int rows, _, int k) = size;
+        int width = DeviceShape.RoundUp(size.N);
+        int n = 2 * width;
+        using var bench = new KernelBench(storage);
+        float[] input = bench.Numbers((long)rows * k);
+        float[] weights = bench.Numbers((long)n * k);
+        double[] sums = Product(input, weights, rows, n, k);
+        double[] expected = new double[rows * width];
+        for (int i = 0; i < expected.Length; i++)
+        {
+            int group = (i / width * n) + (i % width / 8 * 16) + (i % width % 8);
+            expected[i] = sums[group] / (1 + Math.Exp(-sums[group])) * sums[group + 8];
+        }
+
+        ulong output = bench.StoredFloats(expected.Length);
+        Launch(bench, input, weights, output, (rows, n, k), width, LinearEpilogue.SwiGlu);
+        KernelBench.AssertClose(expected, bench.ReadStored(output, expected.Length), bench.Rounding + 1e-5, 1e-4 * Math.Sqrt(k));
+    }
+
+    [Theory]
+    [InlineData(TensorType.BFloat16)]
+    [InlineData(TensorType.Float32)]
+    public void A_row_gets_the_same_bits_in_any_company(TensorType storage)
+    {
+        const int n = 72;
+        const int k = 616;
+        using var bench = new KernelBench(storage);
+        float[] input = bench.Numbers(200 * k);
+        float[] weights = bench.Numbers(n * k);
+        foreach (int[] counts in (int[][])[[1, 2, 3, 4, 5, 8], [9, 63, 65, 128, 200]])
+        {
+            float[]? first = null;
+            foreach (int rows in counts)
+            {
+                ulong output = bench.StoredFloats(rows * n);
+                Launch(bench, input[..(rows * k)], weights, output, (rows, n, k), n, LinearEpilogue.Store);
+                float[] row = bench.ReadStored(output, rows * n)[..n];
+                first ??= row;
+                Assert.Equal(first, row);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(8, 1)]
+    [InlineData(8, 5)]
+    [InlineData(64, 9)]
+    [InlineData(64, 0)]
+    public void A_recorded_launch_reads_its_row_count_on_the_device(int limit, int rows)
+    {
+        const int n = 40;
+        const int k = 72;
+        using var bench = new KernelBench(TensorType.BFloat16);
+        float[] input = bench.Numbers(rows * k);
+        float[] weights = bench.Numbers(n * k);
+        ulong state = bench.Upload<StepState>([new StepState { Rows = rows }]);
+        ulong output = bench.StoredFloats(rows * n);
+        Launch(bench, input, weights, output, (rows, n, k), n, LinearEpilogue.Store, RowCount.AtMost(limit, state));
+        KernelBench.AssertClose(Product(input, weights, rows, n, k), bench.ReadStored(output, rows * n), bench.Rounding, 1e-4);
+    }
+
+    [Fact]
+    public void Large_numbers_stay_finite_and_infinities_are_kept()
+    {
+        const int k = 64;
+        using var bench = new KernelBench(TensorType.BFloat16);
+        float[] input = bench.Numbers(k);
+        float[] weights = bench.Numbers(16 * k, 1e30f);
+        weights[8 * k] = float.PositiveInfinity;
+        input[0] = 1;
+        ulong output = bench.Floats(16);
+        Launch(bench, input, weights, output, (1, 16, k), 16, LinearEpilogue.StoreFloat);
+        float[] result = bench.Read(output, 16);
+        Assert.Equal(float.PositiveInfinity, result[8]);
+        Assert.All(result.Where((_, i) => i != 8), value => Assert.True(float.IsFinite(value)));
+    }
+
+    [Theory]
+    [InlineData(1, 12288, 4096)]
+    [InlineData(1, 4096, 11008)]
+    [InlineData(16, 256, 4096)]
+    [InlineData(16, 64, 11008)]
+    public void The_shapes_of_Llama_2_7B_are_right(int rows, int n, int k)
+    {
+        using var bench = new KernelBench(TensorType.BFloat16);
+        float[] input = bench.Numbers((long)rows * k);
+        float[] weights = bench.Numbers((long)n * k);
+        ulong output = bench.StoredFloats(rows * n);
+        Launch(bench, input, weights, output, (rows, n, k), n, LinearEpilogue.Store);
+        KernelBench.AssertClose(Product(input, weights, rows, n, k), bench.ReadStored(output, rows * n), bench.Rounding, 1e-3);
+    }
+
+    private static double[] Product(float[] input, float[] weights, int rows, int n, int k)
+    {
+        double[] result = new double[rows * n];
+        Parallel.For(0, result.Length, i =>
+        {
+            double sum = 0;
+            for (int j = 0; j < k; j++)
+            {
+                sum += (double)input[((long)(i / n) * k) + j] * weights[((long)(i % n) * k) + j];
+            }
+
+            result[i] = sum;
+        });
+        return result;
+    }
+
+    private static void Launch(KernelBench bench, float[] input, float[] weights, ulong output, (int Rows, int N, int K) size, int stride, LinearEpilogue epilogue, RowCount? count = null)
+    {
+        var kernels = new LinearKernels(bench.Library, bench.Shape(64), bench.Context.Device.MultiprocessorCount);
+        kernels.Launch(bench.Stream, new LinearArgs
+        {
+            Input = bench.Stored(input),
+            Weights = bench.Stored(weights),
+            Output = output,
+            Count = count ?? RowCount.Of(size.Rows),
+            N = size.N,
+            K = size.K,
+            OutputStride = stride,
+            Epilogue = epilogue,
+        });
+    }
+}
