@@ -9,7 +9,7 @@ namespace LazyLlm.Native.Tokenizers;
 /// </summary>
 /// <remarks>
 /// Microsoft.ML.Tokenizers 2.0.1 breaks ties of equal score otherwise than SentencePiece (a run of the same letter comes
-/// out differently) and takes quadratic time on long words in its tiktoken encoder, hence a loop of our own.
+/// out differently), and its tiktoken encoder takes quadratic time on one long word; hence a loop of our own.
 /// One instance serves one call of an encoder; it is reused from word to word but not shared between threads.
 /// </remarks>
 internal sealed class BytePairMerger

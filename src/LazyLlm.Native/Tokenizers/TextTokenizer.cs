@@ -107,6 +107,12 @@ public abstract class TextTokenizer
     /// <param name="continuation">Whether earlier text (a prompt) stands before it, so that a leading space is kept.</param>
     public StreamingDecoder CreateDecoder(bool continuation = false) => new(this, continuation);
 
+    /// <summary>
+    /// This tokenizer as Microsoft.ML.Tokenizers' class, for code that counts tokens or cuts text through it. It gives the
+    /// same ids, without a begin token.
+    /// </summary>
+    public Microsoft.ML.Tokenizers.Tokenizer ToMicrosoftTokenizer() => new TokenizerAdapter(this);
+
     /// <summary>Whether an id stands for a control token, which is never part of a text.</summary>
     /// <exception cref="InvalidOptionException">The id is negative.</exception>
     public bool IsControlToken(int id) => CheckId(id) < _controlNames.Length && _controlNames[id] is not null;
