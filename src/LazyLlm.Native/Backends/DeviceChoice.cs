@@ -25,7 +25,7 @@ internal static class DeviceChoice
 
         return options.Device switch
         {
-            "auto" or "cpu" => CpuOperations.Load(weights, contextLength, progress, cancellation),
+            "auto" or "cpu" => CpuOperations.Load(weights, contextLength, progress, cancellation, options.Threads ?? 0),
             _ => throw new InvalidOptionException("device", $"found '{options.Device}', expected 'auto' or 'cpu'."),
         };
     }

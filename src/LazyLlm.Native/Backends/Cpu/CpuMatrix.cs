@@ -1,59 +1,52 @@
 using System.Numerics.Tensors;
-using System.Runtime.InteropServices;
 using LazyLlm.Native.Models;
 
 namespace LazyLlm.Native.Backends.Cpu;
 
-/// <summary>A weight in its checkpoint's number format: rows (outputs) x columns (inputs), in row order, outside the managed heap.</summary>
+/// <summary>A weight in its checkpoint's number format and row order: the embedding table where it is not the output head as well.</summary>
 internal sealed unsafe class CpuMatrix : IDisposable
 {
-    private byte* _data;
+    private readonly FloatBuffer _memory = new();
+    private readonly TensorType _type;
+    private readonly int _columns;
 
-    /// <summary>Takes memory for a matrix.</summary>
-    public CpuMatrix(TensorType type, int rows, int columns)
+    /// <summary>Takes memory for <paramref name="tensor"/>; <see cref="Data"/> is to be filled.</summary>
+    public CpuMatrix(WeightTensor tensor)
     {
-        Type = type;
-        Rows = rows;
-        Columns = columns;
-        RowBytes = (long)columns * (type == TensorType.Float32 ? 4 : 2);
-        _data = (byte*)NativeMemory.AlignedAlloc((nuint)(RowBytes * rows), 64);
+        _type = tensor.Type;
+        _columns = tensor.Columns;
+        ByteLength = tensor.ByteLength;
+        _memory.Reserve((ByteLength + sizeof(float) - 1) / sizeof(float));
     }
 
-    /// <summary>The number format.</summary>
-    public TensorType Type { get; }
-
-    /// <summary>Outputs.</summary>
-    public int Rows { get; }
-
-    /// <summary>Inputs.</summary>
-    public int Columns { get; }
-
-    /// <summary>Bytes of a row.</summary>
-    public long RowBytes { get; }
-
     /// <summary>Bytes of the matrix.</summary>
-    public long ByteLength => RowBytes * Rows;
+    public long ByteLength { get; }
 
     /// <summary>The numbers; valid until <see cref="Dispose"/>.</summary>
-    public byte* Data => _data;
+    public byte* Data => (byte*)_memory.Pointer;
 
     /// <summary>Writes row <paramref name="row"/> as float32.</summary>
-    public void WidenRow(int row, Span<float> destination)
+    public void WidenRow(int row, float* destination) =>
+        Widen(_type, Data + (row * (ByteLengthOf(_type) * _columns)), destination, _columns);
+
+    /// <summary>Bytes of one number.</summary>
+    public static long ByteLengthOf(TensorType type) => type == TensorType.Float32 ? 4 : 2;
+
+    /// <summary>Writes <paramref name="count"/> numbers as float32.</summary>
+    public static void Widen(TensorType type, byte* source, float* destination, int count)
     {
-        byte* source = _data + (row * RowBytes);
-        switch (Type)
+        switch (type)
         {
             case TensorType.Float32:
-                new ReadOnlySpan<float>(source, Columns).CopyTo(destination);
+                new ReadOnlySpan<float>(source, count).CopyTo(new Span<float>(destination, count));
                 break;
             case TensorType.Float16:
-                TensorPrimitives.ConvertToSingle(new ReadOnlySpan<Half>(source, Columns), destination);
+                TensorPrimitives.ConvertToSingle(new ReadOnlySpan<Half>(source, count), new Span<float>(destination, count));
                 break;
             default:
-                ReadOnlySpan<ushort> halves = new(source, Columns);
-                for (int i = 0; i < halves.Length; i++)
+                for (int i = 0; i < count; i++)
                 {
-                    destination[i] = BitConverter.UInt32BitsToSingle((uint)halves[i] << 16);
+                    destination[i] = BitConverter.UInt32BitsToSingle((uint)((ushort*)source)[i] << 16);
                 }
 
                 break;
@@ -61,9 +54,5 @@ internal sealed unsafe class CpuMatrix : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        NativeMemory.AlignedFree(_data);
-        _data = null;
-    }
+    public void Dispose() => _memory.Dispose();
 }

@@ -3,26 +3,29 @@ using LazyLlm.Native.Pruning;
 namespace LazyLlm.Native.Backends.Cpu;
 
 /// <summary>A session's memory on the CPU: Aux cache, stage caches, and the current token set, compute set and importance.</summary>
-internal sealed class CpuSequence : ISequenceMemory
+internal sealed unsafe class CpuSequence : ISequenceMemory
 {
     private readonly int _hiddenSize;
     private readonly int _keyValueWidth;
     private readonly CpuStageCache[] _stages;
-    private float[] _aux = [];
+    private readonly FloatBuffer _aux;
+    private readonly TokenSelection _selection = new();
+    private int _room;
     private int _length;
 
     /// <summary>Creates the memory of a session without positions.</summary>
     public CpuSequence(StagePlan plan, int hiddenSize, int keyValueWidth)
-        : this(plan, hiddenSize, keyValueWidth, [.. plan.Stages.Select(s => new CpuStageCache(s.FirstLayer, s.LayerCount, keyValueWidth))])
+        : this(plan, hiddenSize, keyValueWidth, [.. plan.Stages.Select(s => new CpuStageCache(s.FirstLayer, s.LayerCount, keyValueWidth))], new FloatBuffer())
     {
     }
 
-    private CpuSequence(StagePlan plan, int hiddenSize, int keyValueWidth, CpuStageCache[] stages)
+    private CpuSequence(StagePlan plan, int hiddenSize, int keyValueWidth, CpuStageCache[] stages, FloatBuffer aux)
     {
         Plan = plan;
         _hiddenSize = hiddenSize;
         _keyValueWidth = keyValueWidth;
         _stages = stages;
+        _aux = aux;
     }
 
     /// <summary>The stages.</summary>
@@ -35,7 +38,7 @@ internal sealed class CpuSequence : ISequenceMemory
     public int[] TokenSlots { get; private set; } = [];
 
     /// <summary>|T|.</summary>
-    public int TokenCount { get; set; }
+    public int TokenCount { get; private set; }
 
     /// <summary>Positions of C, ascending; the first <see cref="ComputeCount"/> entries.</summary>
     public int[] ComputePositions { get; private set; } = [];
@@ -43,14 +46,17 @@ internal sealed class CpuSequence : ISequenceMemory
     /// <summary>Slots of C in the current stage.</summary>
     public int[] ComputeSlots { get; private set; } = [];
 
+    /// <summary>Per entry of C, how many entries of T are at its position or before.</summary>
+    public int[] ComputeLimits { get; private set; } = [];
+
     /// <summary>|C|.</summary>
-    public int ComputeCount { get; set; }
+    public int ComputeCount { get; private set; }
 
     /// <summary>Importance over T.</summary>
     public float[] Importance { get; private set; } = [];
 
-    /// <summary>Aux rows by position.</summary>
-    public float[] Aux => _aux;
+    /// <summary>Aux rows by position, side by side.</summary>
+    public float* Aux => _aux.Pointer;
 
     /// <inheritdoc/>
     public long KeyValueBytesPerTokenAndLayer => 2L * _keyValueWidth * sizeof(float);
@@ -62,10 +68,7 @@ internal sealed class CpuSequence : ISequenceMemory
     public long AuxBytes => (long)_length * _hiddenSize * sizeof(float);
 
     /// <inheritdoc/>
-    public long AllocatedBytes => ((long)_aux.Length * sizeof(float)) + _stages.Sum(s => s.AllocatedBytes);
-
-    /// <summary>The cache of a stage.</summary>
-    public CpuStageCache Stage(int index) => _stages[index];
+    public long AllocatedBytes => _aux.AllocatedBytes + _stages.Sum(s => s.AllocatedBytes);
 
     /// <summary>The cache that holds <paramref name="layer"/>.</summary>
     public CpuStageCache StageOfLayer(int layer) => _stages[Plan.StageOf(layer).Index];
@@ -73,27 +76,45 @@ internal sealed class CpuSequence : ISequenceMemory
     /// <summary>Makes room for <paramref name="length"/> positions.</summary>
     public void Extend(int length)
     {
-        _length = length;
-        if ((long)length * _hiddenSize > _aux.Length)
+        if (length > _room)
         {
-            Array.Resize(ref _aux, checked((length + (_aux.Length == 0 ? 0 : length / 2)) * _hiddenSize));
+            int room = Growth.Next(_room, length);
+            _aux.Grow((long)room * _hiddenSize);
+            TokenPositions = Resized(TokenPositions, room);
+            TokenSlots = Resized(TokenSlots, room);
+            ComputePositions = Resized(ComputePositions, room);
+            ComputeSlots = Resized(ComputeSlots, room);
+            ComputeLimits = Resized(ComputeLimits, room);
+            Importance = Resized(Importance, room);
+            _room = room;
         }
 
-        if (length > TokenPositions.Length)
+        _length = length;
+    }
+
+    /// <summary>T = every position; C = those that the first stage has not computed.</summary>
+    public StepTokens TakeAll(int count, int firstNew)
+    {
+        TokenCount = count;
+        for (int position = 0; position < count; position++)
         {
-            int size = Math.Max(64, length + (length / 2));
-            TokenPositions = Resized(TokenPositions, size);
-            TokenSlots = Resized(TokenSlots, size);
-            ComputePositions = Resized(ComputePositions, size);
-            ComputeSlots = Resized(ComputeSlots, size);
-            Importance = Resized(Importance, size);
+            TokenPositions[position] = position;
         }
+
+        return AssignSlots(0, firstNew);
+    }
+
+    /// <summary>T = what the request asks of it; C = those that the request's stage has not computed.</summary>
+    public StepTokens Select(in SelectionRequest request)
+    {
+        TokenCount = _selection.Select(Importance, TokenPositions, TokenCount, _stages[request.Stage], request);
+        return AssignSlots(request.Stage, request.FirstNew);
     }
 
     /// <inheritdoc/>
     public ISequenceMemory Fork()
     {
-        var copy = new CpuSequence(Plan, _hiddenSize, _keyValueWidth, [.. _stages.Select(s => s.Clone())]) { _aux = [.. _aux] };
+        var copy = new CpuSequence(Plan, _hiddenSize, _keyValueWidth, [.. _stages.Select(s => s.Clone())], _aux.Copy((long)_length * _hiddenSize));
         copy.Extend(_length);
         return copy;
     }
@@ -124,6 +145,44 @@ internal sealed class CpuSequence : ISequenceMemory
     /// <inheritdoc/>
     public void Dispose()
     {
+        _aux.Dispose();
+        foreach (CpuStageCache stage in _stages)
+        {
+            stage.Dispose();
+        }
+    }
+
+    private StepTokens AssignSlots(int stage, int firstNew)
+    {
+        CpuStageCache cache = _stages[stage];
+        int missing = 0;
+        for (int i = 0; i < TokenCount; i++)
+        {
+            missing += cache.SlotOf(TokenPositions[i]) < 0 ? 1 : 0;
+        }
+
+        cache.Reserve(missing, TokenCount == 0 ? 0 : TokenPositions[TokenCount - 1] + 1);
+        int computed = 0;
+        int revived = 0;
+        for (int i = 0; i < TokenCount; i++)
+        {
+            int position = TokenPositions[i];
+            int slot = cache.SlotOf(position);
+            if (slot < 0)
+            {
+                slot = cache.Add(position);
+                ComputePositions[computed] = position;
+                ComputeSlots[computed] = slot;
+                ComputeLimits[computed] = i + 1;
+                computed++;
+                revived += position < firstNew ? 1 : 0;
+            }
+
+            TokenSlots[i] = slot;
+        }
+
+        ComputeCount = computed;
+        return new StepTokens(TokenCount, computed, revived);
     }
 
     private static T[] Resized<T>(T[] array, int size)

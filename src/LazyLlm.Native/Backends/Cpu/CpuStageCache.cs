@@ -2,14 +2,14 @@ namespace LazyLlm.Native.Backends.Cpu;
 
 /// <summary>
 /// K and V of one stage's layers in float32, for computed positions only: slots in order of arrival,
-/// <c>slotOf[position]</c> and <c>positionOf[slot]</c>. Grows by half again when full.
+/// <c>slotOf[position]</c> and <c>positionOf[slot]</c>. Grows with what is computed.
 /// </summary>
-internal sealed class CpuStageCache
+internal sealed unsafe class CpuStageCache : IDisposable
 {
     private readonly int _firstLayer;
     private readonly int _width;
-    private readonly float[][] _keys;
-    private readonly float[][] _values;
+    private readonly FloatBuffer[] _keys;
+    private readonly FloatBuffer[] _values;
     private int[] _slotOf = [];
     private int[] _positionOf = [];
 
@@ -18,13 +18,16 @@ internal sealed class CpuStageCache
     /// <param name="layerCount">Its layers.</param>
     /// <param name="width">K/V heads x head size.</param>
     public CpuStageCache(int firstLayer, int layerCount, int width)
+        : this(firstLayer, width, NewBuffers(layerCount), NewBuffers(layerCount))
+    {
+    }
+
+    private CpuStageCache(int firstLayer, int width, FloatBuffer[] keys, FloatBuffer[] values)
     {
         _firstLayer = firstLayer;
         _width = width;
-        _keys = new float[layerCount][];
-        _values = new float[layerCount][];
-        Array.Fill(_keys, []);
-        Array.Fill(_values, []);
+        _keys = keys;
+        _values = values;
     }
 
     /// <summary>Slots in use.</summary>
@@ -34,45 +37,47 @@ internal sealed class CpuStageCache
     public int LayerCount => _keys.Length;
 
     /// <summary>Bytes reserved.</summary>
-    public long AllocatedBytes => ((long)_positionOf.Length * _width * 2 * _keys.Length * sizeof(float)) + ((long)_slotOf.Length + _positionOf.Length) * sizeof(int);
+    public long AllocatedBytes => ((long)_positionOf.Length * _width * 2 * _keys.Length * sizeof(float)) + (((long)_slotOf.Length + _positionOf.Length) * sizeof(int));
 
     /// <summary>K rows of <paramref name="layer"/> by slot.</summary>
-    public float[] Keys(int layer) => _keys[layer - _firstLayer];
+    public float* Keys(int layer) => _keys[layer - _firstLayer].Pointer;
 
     /// <summary>V rows of <paramref name="layer"/> by slot.</summary>
-    public float[] Values(int layer) => _values[layer - _firstLayer];
+    public float* Values(int layer) => _values[layer - _firstLayer].Pointer;
 
     /// <summary>The slot of <paramref name="position"/>, or -1 where the stage has not computed it.</summary>
     public int SlotOf(int position) => position < _slotOf.Length ? _slotOf[position] : -1;
 
-    /// <summary>Gives <paramref name="position"/> the next slot.</summary>
-    public int Add(int position)
+    /// <summary>Makes room for <paramref name="count"/> more slots, and for positions below <paramref name="length"/>.</summary>
+    public void Reserve(int count, int length)
     {
-        if (position >= _slotOf.Length)
+        if (length > _slotOf.Length)
         {
             int before = _slotOf.Length;
-            Array.Resize(ref _slotOf, Grown(position + 1));
+            Array.Resize(ref _slotOf, Growth.Next(before, length));
             _slotOf.AsSpan(before).Fill(-1);
         }
 
-        if (Count == _positionOf.Length)
+        if (Count + count > _positionOf.Length)
         {
-            Grow(Count + 1);
-        }
+            int size = Growth.Next(_positionOf.Length, Count + count);
+            for (int i = 0; i < _keys.Length; i++)
+            {
+                _keys[i].Grow((long)size * _width);
+                _values[i].Grow((long)size * _width);
+            }
 
+            Array.Resize(ref _positionOf, size);
+        }
+    }
+
+    /// <summary>Gives <paramref name="position"/> the next slot, for which there is room.</summary>
+    public int Add(int position)
+    {
         int slot = Count++;
         _slotOf[position] = slot;
         _positionOf[slot] = position;
         return slot;
-    }
-
-    /// <summary>Makes room for <paramref name="count"/> more slots at once.</summary>
-    public void Reserve(int count)
-    {
-        if (Count + count > _positionOf.Length)
-        {
-            Grow(Count + count);
-        }
     }
 
     /// <summary>Forgets the slots from <paramref name="count"/> on.</summary>
@@ -86,35 +91,43 @@ internal sealed class CpuStageCache
         Count = count;
     }
 
-    /// <summary>An independent copy.</summary>
-    public CpuStageCache Clone()
+    /// <summary>An independent copy without growth reserve.</summary>
+    public CpuStageCache Clone() => new(_firstLayer, _width, Copies(_keys), Copies(_values))
     {
-        var copy = new CpuStageCache(_firstLayer, _keys.Length, _width)
-        {
-            _slotOf = [.. _slotOf],
-            _positionOf = [.. _positionOf],
-            Count = Count,
-        };
+        _slotOf = [.. _slotOf],
+        _positionOf = _positionOf[..Count],
+        Count = Count,
+    };
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
         for (int i = 0; i < _keys.Length; i++)
         {
-            copy._keys[i] = [.. _keys[i]];
-            copy._values[i] = [.. _values[i]];
+            _keys[i].Dispose();
+            _values[i].Dispose();
         }
-
-        return copy;
     }
 
-    private static int Grown(int needed) => Math.Max(64, needed + (needed / 2));
-
-    private void Grow(int needed)
+    private static FloatBuffer[] NewBuffers(int count)
     {
-        // The first fill of a prompt is exact; only what comes token by token reserves ahead.
-        int size = Count == 0 ? Math.Max(64, needed) : Grown(needed);
-        Array.Resize(ref _positionOf, size);
-        for (int i = 0; i < _keys.Length; i++)
+        var buffers = new FloatBuffer[count];
+        for (int i = 0; i < count; i++)
         {
-            Array.Resize(ref _keys[i], size * _width);
-            Array.Resize(ref _values[i], size * _width);
+            buffers[i] = new FloatBuffer();
         }
+
+        return buffers;
+    }
+
+    private FloatBuffer[] Copies(FloatBuffer[] buffers)
+    {
+        var copies = new FloatBuffer[buffers.Length];
+        for (int i = 0; i < buffers.Length; i++)
+        {
+            copies[i] = buffers[i].Copy((long)Count * _width);
+        }
+
+        return copies;
     }
 }

@@ -2,33 +2,48 @@ using LazyLlm.Native.Models;
 
 namespace LazyLlm.Native.Backends.Cpu;
 
-/// <summary>The float32 rows of a pass on the CPU.</summary>
-internal sealed class CpuWorkspace(ModelConfig config) : IWorkspace
+/// <summary>The float32 rows of a pass on the CPU. Rows that products read lie <see cref="RowLayout"/>'s stride apart.</summary>
+internal sealed unsafe class CpuWorkspace(ModelConfig config) : IWorkspace
 {
+    private readonly FloatBuffer _residual = new();
+    private readonly FloatBuffer _normed = new();
+    private readonly FloatBuffer _queryKeyValue = new();
+    private readonly FloatBuffer _attention = new();
+    private readonly FloatBuffer _activation = new();
     private int _rows;
     private float[][] _logits = [];
 
-    /// <summary>Residual stream, rows x hidden size.</summary>
-    public float[] Residual { get; private set; } = [];
+    /// <summary>Residual stream, rows of the hidden size side by side.</summary>
+    public float* Residual => _residual.Pointer;
 
-    /// <summary>RMSNorm's output, rows x hidden size.</summary>
-    public float[] Normed { get; private set; } = [];
+    /// <summary>RMSNorm's output.</summary>
+    public float* Normed => _normed.Pointer;
 
-    /// <summary>Rows x (query width + 2 · K/V width).</summary>
-    public float[] QueryKeyValue { get; private set; } = [];
+    /// <summary>Floats from one normed row to the next.</summary>
+    public nint NormedStride { get; } = RowLayout.Stride(config.HiddenSize);
 
-    /// <summary>Attention output, rows x query width.</summary>
-    public float[] Attention { get; private set; } = [];
-
-    /// <summary>silu(gate) · up, rows x intermediate size.</summary>
-    public float[] Activation { get; private set; } = [];
+    /// <summary>Rows of query heads, key heads and value heads, side by side.</summary>
+    public float* QueryKeyValue => _queryKeyValue.Pointer;
 
     /// <summary>Width of a QKV row.</summary>
     public int QueryKeyValueWidth { get; } = config.QueryWidth + (2 * config.KeyValueWidth);
 
+    /// <summary>Attention output.</summary>
+    public float* Attention => _attention.Pointer;
+
+    /// <summary>Floats from one attention row to the next.</summary>
+    public nint AttentionStride { get; } = RowLayout.Stride(config.QueryWidth);
+
+    /// <summary>silu(gate) · up.</summary>
+    public float* Activation => _activation.Pointer;
+
+    /// <summary>Floats from one activation row to the next.</summary>
+    public nint ActivationStride { get; } = RowLayout.Stride(config.IntermediateSize);
+
     /// <inheritdoc/>
     public long AllocatedBytes =>
-        sizeof(float) * ((long)Residual.Length + Normed.Length + QueryKeyValue.Length + Attention.Length + Activation.Length + _logits.Sum(l => l.Length));
+        _residual.AllocatedBytes + _normed.AllocatedBytes + _queryKeyValue.AllocatedBytes + _attention.AllocatedBytes
+        + _activation.AllocatedBytes + ((long)_logits.Length * config.VocabularySize * sizeof(float));
 
     /// <inheritdoc/>
     public void Reserve(int rows)
@@ -38,12 +53,13 @@ internal sealed class CpuWorkspace(ModelConfig config) : IWorkspace
             return;
         }
 
+        long whole = (long)rows + RowLayout.Padding;
+        _residual.Reserve(whole * config.HiddenSize);
+        _normed.Reserve(whole * NormedStride);
+        _queryKeyValue.Reserve(whole * QueryKeyValueWidth);
+        _attention.Reserve(whole * AttentionStride);
+        _activation.Reserve(whole * ActivationStride);
         _rows = rows;
-        Residual = new float[checked(rows * config.HiddenSize)];
-        Normed = new float[checked(rows * config.HiddenSize)];
-        QueryKeyValue = new float[checked(rows * QueryKeyValueWidth)];
-        Attention = new float[checked(rows * config.QueryWidth)];
-        Activation = new float[checked(rows * config.IntermediateSize)];
     }
 
     /// <summary>The logits of the <paramref name="index"/>-th sequence of the pass.</summary>
@@ -60,5 +76,10 @@ internal sealed class CpuWorkspace(ModelConfig config) : IWorkspace
     /// <inheritdoc/>
     public void Dispose()
     {
+        _residual.Dispose();
+        _normed.Dispose();
+        _queryKeyValue.Dispose();
+        _attention.Dispose();
+        _activation.Dispose();
     }
 }
