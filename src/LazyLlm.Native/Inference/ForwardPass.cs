@@ -42,6 +42,9 @@ internal sealed class ForwardPass(IOperations operations, int hiddenSize) : IDis
     /// <summary>Called when a stage has chosen what it sees: (sequence, stage). For traces.</summary>
     public Action<Sequence, Stage>? StageEntered { get; set; }
 
+    /// <summary>Called with the logits of every row of the last stage, where a caller wants more than the last row's.</summary>
+    public Action<int, ReadOnlySpan<float>>? RowLogits { get; set; }
+
     /// <summary>Starts a pass without sequences.</summary>
     public void Begin()
     {
@@ -136,7 +139,7 @@ internal sealed class ForwardPass(IOperations operations, int hiddenSize) : IDis
         }
 
         _workspace.Reserve(_rows);
-        _isReplayed = _sequences is [Sequence only]
+        _isReplayed = RowLogits is null && _sequences is [Sequence only]
             && operations.BeginStage(only.Memory, _workspace, stage, only.Tokens, only.IsDense);
         if (_isReplayed)
         {
@@ -194,6 +197,12 @@ internal sealed class ForwardPass(IOperations operations, int hiddenSize) : IDis
             Sequence sequence = _sequences[i];
             if (!_isReplayed && isLast)
             {
+                for (int row = sequence.Rows.Start; RowLogits is not null && row < sequence.Rows.End; row++)
+                {
+                    operations.Logits(_workspace, row, i);
+                    RowLogits(row - sequence.Rows.Start, operations.ReadLogits(_workspace, i));
+                }
+
                 operations.Logits(_workspace, sequence.Rows.End - 1, i);
             }
             else if (!_isReplayed)

@@ -11,12 +11,11 @@ internal sealed class Llama2ChatTemplate : ChatTemplate
     public override IReadOnlyList<string> StopStrings => [];
 
     /// <inheritdoc/>
-    public override int[] EncodeFollowUp(TextTokenizer tokenizer, ReadOnlySpan<int> answer, string userText)
+    public override int[] EncodeFollowUp(TextTokenizer tokenizer, string userText)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
         ArgumentNullException.ThrowIfNull(userText);
-        bool ended = !answer.IsEmpty && tokenizer.EndTokens.Contains(answer[^1]);
-        return [.. ended ? [] : tokenizer.EndTokens.Take(1), .. tokenizer.Encode(Question(userText))];
+        return [.. tokenizer.EndTokens.Take(1), .. tokenizer.Encode(Question(userText))];
     }
 
     private protected override void EncodeTo(TextTokenizer tokenizer, string? system, string[] turns, List<int> ids)
