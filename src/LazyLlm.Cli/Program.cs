@@ -1,4 +1,1 @@
-using LazyLlm.Cli;
-
-using Interrupt interrupt = Interrupt.Listen();
-return await LazyLlmTool.RunAsync(args, Terminal.OfProcess(interrupt));
+return 0;
