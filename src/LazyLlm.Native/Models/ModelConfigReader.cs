@@ -137,23 +137,28 @@ internal static class ModelConfigReader
 
     /// <summary>
     /// Rotary constants: <c>rope_theta</c> and <c>rope_scaling</c>, or the newer <c>rope_parameters</c> that holds both.
+    /// A file may use both spellings as long as they agree.
     /// </summary>
     private static (RopeScaling Scaling, double Theta) ReadRope(string path, JsonFields fields)
     {
-        double? theta = fields.Number("rope_theta", double.Epsilon, double.MaxValue);
-        RopeScaling? scaling = fields.Object("rope_scaling") is JsonFields old ? ReadScaling(old) : null;
         RefusePartialRotation(fields);
-        if (fields.Object("rope_parameters") is JsonFields parameters)
+        double? theta = fields.Number("rope_theta", double.Epsilon, double.MaxValue);
+        RopeScaling? scaling = null;
+        foreach (string spelling in new[] { "rope_scaling", "rope_parameters" })
         {
-            RopeScaling newer = ReadScaling(parameters);
-            double? newerTheta = parameters.Number("rope_theta", double.Epsilon, double.MaxValue);
-            if ((scaling is not null && scaling != newer) || (theta is not null && newerTheta is not null && theta != newerTheta))
+            if (fields.Object(spelling) is not JsonFields rope)
             {
-                throw new ModelFormatException(path, "rope_parameters says other than rope_scaling or rope_theta; expected one of them, or both alike.");
+                continue;
             }
 
-            scaling = newer;
-            theta ??= newerTheta;
+            RopeScaling itsScaling = ReadScaling(rope);
+            double? itsTheta = rope.Number("rope_theta", double.Epsilon, double.MaxValue) ?? theta;
+            if ((scaling ?? itsScaling) != itsScaling || (theta ?? itsTheta) != itsTheta)
+            {
+                throw new ModelFormatException(path, $"{spelling} says other than rope_scaling or rope_theta; expected one of them, or both alike.");
+            }
+
+            (scaling, theta) = (itsScaling, itsTheta);
         }
 
         return (scaling ?? default, theta ?? 10_000);
@@ -169,9 +174,12 @@ internal static class ModelConfigReader
             fields.Refuse("type", $"the same as rope_type, {Excerpt.Quote(type)}");
         }
 
-        switch (type ?? olderSpelling ?? "default")
+        switch (type ?? olderSpelling)
         {
-            case "default":
+            case null when fields.Has("factor"):
+                fields.Refuse("rope_type", "\"linear\" or \"llama3\" beside a factor");
+                return default;
+            case null or "default":
                 return default;
             case "linear":
                 return new RopeScaling(RopeScalingKind.Linear, Factor(fields));

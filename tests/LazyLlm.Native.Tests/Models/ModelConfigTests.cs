@@ -222,6 +222,7 @@ public class ModelConfigTests
     [InlineData("{\"type\":\"linear\"}", "rope_scaling.factor", "has no")]
     [InlineData("{\"type\":\"linear\",\"factor\":0}", "rope_scaling.factor", "above 0")]
     [InlineData("{\"type\":\"linear\",\"factor\":\"4\"}", "rope_scaling.factor", "above 0")]
+    [InlineData("{\"factor\":4}", "rope_scaling.rope_type", "is missing")]
     [InlineData("{\"type\":7}", "rope_scaling.type", "a string")]
     [InlineData("{\"rope_type\":\"llama3\",\"factor\":8}", "rope_scaling.low_freq_factor", "has no")]
     [InlineData("{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4,\"high_freq_factor\":4,\"original_max_position_embeddings\":512}", "rope_scaling.high_freq_factor", "at least 4.0")]
@@ -233,8 +234,19 @@ public class ModelConfigTests
         AssertRefused(ConfigText.With("rope_scaling", value), field, words);
 
     [Theory]
-    [InlineData("{\"rope_type\":\"default\",\"rope_theta\":500000}")]
-    public void Rope_fields_that_disagree_are_refused(string value) => AssertRefused(ConfigText.With("rope_parameters", value), "rope_parameters", "both alike");
+    [InlineData("rope_parameters", "{\"rope_type\":\"default\",\"rope_theta\":500000}")]
+    [InlineData("rope_scaling", "{\"rope_type\":\"default\",\"rope_theta\":500000}")]
+    public void Rope_thetas_that_disagree_are_refused(string field, string value) => AssertRefused(ConfigText.With(field, value), field, "both alike");
+
+    [Fact]
+    public void Rope_scalings_that_disagree_are_refused()
+    {
+        string json = ConfigText.Small.Replace(
+            "{\"arch",
+            "{\"rope_scaling\":{\"type\":\"linear\",\"factor\":2},\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":4},\"arch",
+            StringComparison.Ordinal);
+        AssertRefused(Encoding.UTF8.GetBytes(json), "rope_parameters", "both alike");
+    }
 
     [Theory]
     [InlineData("")]
