@@ -63,6 +63,7 @@ public class ShardIndexTests
     [InlineData("{\"weight_map\":{\"t\":null}}", "weight_map.t is null")]
     [InlineData("{\"weight_map\":{\"t\":[\"x.safetensors\"]}}", "weight_map.t is [\"x.safetensors\"]")]
     [InlineData("{\"weight_map\":{\"t\":\"\\udc00.safetensors\"}}", "weight_map.t")]
+    [InlineData("{\"weight_map\":{\"\\ud800\":\"x.safetensors\"}}", "not valid JSON")]
     [InlineData("[]", "expected a JSON object")]
     [InlineData("", "not valid JSON")]
     public void A_map_that_is_not_names_to_names_is_refused(string json, string words) => AssertRefused(json, words);
