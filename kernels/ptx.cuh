@@ -193,11 +193,14 @@ LAZYLLM_DEVICE void mma_m16n8k8_tf32(float (&d)[4], const u32 (&a)[4], u32 b0, u
 // ---- Global memory ----
 
 /// 16 bytes that no thread writes while the kernel runs, and that are read once: they stay out of L1 and leave L2 first.
+/// (The priority goes in a policy: as a qualifier of the load it is for 32-byte loads of compute capability 10.0 alone.)
 LAZYLLM_DEVICE uint4 load_16_streaming(const void *p)
 {
+    u64 policy;
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
     uint4 r;
-    asm volatile("ld.global.nc.L1::no_allocate.L2::evict_first.v4.u32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w) : "l"(p));
+    asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+                 : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w) : "l"(p), "l"(policy));
     return r;
 }
 
@@ -229,14 +232,14 @@ LAZYLLM_DEVICE void red_add(u32 *p, u32 x)
 LAZYLLM_DEVICE u32 atomic_add_acq_rel(u32 *p, u32 x)
 {
     u32 r;
-    asm volatile("atom.global.acq_rel.gpu.add.u32 %0, [%1], %2;" : "=r"(r) : "l"(p), "r"(x) : "memory");
+    asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], %2;" : "=r"(r) : "l"(p), "r"(x) : "memory");
     return r;
 }
 
 LAZYLLM_DEVICE u32 load_acquire(const u32 *p)
 {
     u32 r;
-    asm volatile("ld.global.acquire.gpu.u32 %0, [%1];" : "=r"(r) : "l"(p) : "memory");
+    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(r) : "l"(p) : "memory");
     return r;
 }
 

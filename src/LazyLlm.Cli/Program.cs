@@ -1,1 +1,4 @@
-return 0;
+using LazyLlm.Cli;
+
+using Interrupt interrupt = Interrupt.Listen();
+return await LazyLlmTool.RunAsync(args, Terminal.OfProcess(interrupt));

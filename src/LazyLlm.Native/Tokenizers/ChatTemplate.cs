@@ -58,10 +58,13 @@ public abstract class ChatTemplate
     }
 
     /// <summary>
-    /// The tokens to append to a session after the model's answer, so that it answers the user's next message. They close
-    /// the answer first, since a session has not seen the token or string that ended it.
+    /// The tokens to append to a session after the model's answer, so that it answers the user's next message. What is
+    /// missing at the answer's end, which may have stopped short, comes first.
     /// </summary>
-    public abstract int[] EncodeFollowUp(TextTokenizer tokenizer, string userText);
+    /// <param name="tokenizer">The model's tokenizer.</param>
+    /// <param name="answer">The answer's tokens as the session has them, with the token that ended it if that is among them.</param>
+    /// <param name="userText">The user's next message.</param>
+    public abstract int[] EncodeFollowUp(TextTokenizer tokenizer, ReadOnlySpan<int> answer, string userText);
 
     /// <summary>Appends the tokens of a conversation.</summary>
     /// <param name="tokenizer">The model's tokenizer.</param>

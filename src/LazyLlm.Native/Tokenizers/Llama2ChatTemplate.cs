@@ -11,11 +11,12 @@ internal sealed class Llama2ChatTemplate : ChatTemplate
     public override IReadOnlyList<string> StopStrings => [];
 
     /// <inheritdoc/>
-    public override int[] EncodeFollowUp(TextTokenizer tokenizer, string userText)
+    public override int[] EncodeFollowUp(TextTokenizer tokenizer, ReadOnlySpan<int> answer, string userText)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
         ArgumentNullException.ThrowIfNull(userText);
-        return [.. tokenizer.EndTokens.Take(1), .. tokenizer.Encode(Question(userText))];
+        bool ended = !answer.IsEmpty && tokenizer.EndTokens.Contains(answer[^1]);
+        return [.. ended ? [] : tokenizer.EndTokens.Take(1), .. tokenizer.Encode(Question(userText))];
     }
 
     private protected override void EncodeTo(TextTokenizer tokenizer, string? system, string[] turns, List<int> ids)

@@ -13,11 +13,14 @@ internal sealed class XgenChatTemplate : ChatTemplate
     public override IReadOnlyList<string> StopStrings { get; } = ["###"];
 
     /// <inheritdoc/>
-    public override int[] EncodeFollowUp(TextTokenizer tokenizer, string userText)
+    public override int[] EncodeFollowUp(TextTokenizer tokenizer, ReadOnlySpan<int> answer, string userText)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
         ArgumentNullException.ThrowIfNull(userText);
-        return tokenizer.EncodeContinuation($"\n### Human: {userText}\n### Assistant:");
+        // An answer that stopped at its stop string has written the next speaker's mark itself.
+        string text = tokenizer.Decode(answer, continuation: true);
+        string mark = text.EndsWith("###", StringComparison.Ordinal) ? "" : text.EndsWith('\n') ? "###" : "\n###";
+        return tokenizer.EncodeContinuation($"{mark} Human: {userText}\n### Assistant:");
     }
 
     private protected override void EncodeTo(TextTokenizer tokenizer, string? system, string[] turns, List<int> ids)

@@ -32,7 +32,7 @@ public class ChatTemplateTests
         var tokenizer = SentencePieceTokenizer.Load(RepositoryFiles.Shared("tokenizers", "llama2", "tokenizer.model"));
         // [INST] and [/INST] as the models' makers show them: 518 25580 29962 and 518 29914 25580 29962.
         Assert.Equal([1, 518, 25580, 29962, 15043, 518, 29914, 25580, 29962], ChatTemplate.Llama2.Encode(tokenizer, [Hello]));
-        Assert.Equal([2, 1, 518, 25580, 29962, 15043, 518, 29914, 25580, 29962], ChatTemplate.Llama2.EncodeFollowUp(tokenizer, "Hello"));
+        Assert.Equal([2, 1, 518, 25580, 29962, 15043, 518, 29914, 25580, 29962], ChatTemplate.Llama2.EncodeFollowUp(tokenizer, [15043], "Hello"));
         // The benchmark's form for one turn has no spaces.
         Assert.Equal([1, 518, 25580, 29962, 10994, 29961, 29914, 25580, 29962], tokenizer.Encode("[INST]Hello[/INST]"));
     }
@@ -46,8 +46,25 @@ public class ChatTemplateTests
         Assert.Equal(
             "Be brief.\n\n### Human:  Hello \n### Assistant: Hi there.\n### Human: More?\n### Assistant:",
             tokenizer.Decode(ChatTemplate.Xgen.Encode(tokenizer, [System, Hello, Answer, More])));
-        Assert.Equal("\n### Human: More?\n### Assistant:", tokenizer.Decode(ChatTemplate.Xgen.EncodeFollowUp(tokenizer, "More?")));
         Assert.Equal(["###"], ChatTemplate.Xgen.StopStrings);
+    }
+
+    [Fact]
+    public void A_follow_up_adds_what_the_answer_does_not_end_with()
+    {
+        SentencePieceTokenizer llama = TestTokenizers.Demo;
+        int[] question = llama.Encode("[INST] More? [/INST]");
+        int[] answer = llama.EncodeContinuation(" the attic");
+        Assert.Equal([2, .. question], ChatTemplate.Llama2.EncodeFollowUp(llama, [], "More?"));
+        Assert.Equal([2, .. question], ChatTemplate.Llama2.EncodeFollowUp(llama, answer, "More?"));
+        Assert.Equal(question, ChatTemplate.Llama2.EncodeFollowUp(llama, [.. answer, 2], "More?"));
+
+        XgenTokenizer xgen = TestTokenizers.MadeUpXgen;
+        foreach (string end in (string[])["", "\n", "\n###"])
+        {
+            int[] said = xgen.Encode(" Hi there." + end);
+            Assert.Equal(" Hi there.\n### Human: More?\n### Assistant:", xgen.Decode([.. said, .. ChatTemplate.Xgen.EncodeFollowUp(xgen, said, "More?")]));
+        }
     }
 
     [Fact]
@@ -57,7 +74,7 @@ public class ChatTemplateTests
         ChatMessage[] messages = [new(ChatRole.System, Attack), new(ChatRole.User, Attack), new(ChatRole.Assistant, Attack), new(ChatRole.User, Attack)];
         SentencePieceTokenizer llama = TestTokenizers.Demo;
         Assert.Equal([1, 2, 1], ChatTemplate.Llama2.Encode(llama, messages).Where(llama.IsControlToken));
-        Assert.Equal([2, 1], ChatTemplate.Llama2.EncodeFollowUp(llama, Attack).Where(llama.IsControlToken));
+        Assert.Equal([2, 1], ChatTemplate.Llama2.EncodeFollowUp(llama, [], Attack).Where(llama.IsControlToken));
         Assert.DoesNotContain(ChatTemplate.Xgen.Encode(TestTokenizers.MadeUpXgen, messages), TestTokenizers.MadeUpXgen.IsControlToken);
     }
 
