@@ -138,6 +138,11 @@ internal sealed class WeightUploader : IDisposable
         int targetBytes = columns * TensorConversion.SizeOf(type);
         _bytesRead += (long)present * sourceBytes;
         target[(present * targetBytes)..].Clear();
+        if (present == 0)
+        {
+            return;
+        }
+
         if (source.Type == type && source.Columns == columns)
         {
             source.Read((long)row * sourceBytes, target[..(present * targetBytes)]);
