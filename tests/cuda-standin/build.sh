@@ -1,12 +1,17 @@
 #!/bin/sh
 # Builds the stand-in for libcuda and libnvrtc: build.sh OUTDIR
 # One library serves as both; libnvrtc-standin.so is another name for it. The headers that its compiler puts before
-# every kernel are copied beside it. CXX names the compiler (default: c++).
+# every kernel are copied beside it. Nothing is done when OUTDIR is up to date. CXX names the compiler (default: c++).
 set -eu
 
 out=${1:?usage: build.sh OUTDIR}
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$out"
+
+stamp=$(cat "$here"/build.sh "$here"/src/* "$here"/device/standin_*.h | cksum)
+if [ -e "$out/libcuda-standin.so" ] && [ "$(cat "$out/stamp" 2> /dev/null)" = "$stamp" ]; then
+  exit 0
+fi
 cp "$here"/device/standin_*.h "$out/"
 
 objects=
@@ -26,3 +31,4 @@ done
 ${CXX:-c++} -shared -o "$work/libcuda-standin.so" $objects -pthread -ldl
 mv "$work/libcuda-standin.so" "$out/libcuda-standin.so"
 ln -sf libcuda-standin.so "$out/libnvrtc-standin.so"
+echo "$stamp" > "$out/stamp"

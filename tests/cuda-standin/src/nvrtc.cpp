@@ -178,6 +178,7 @@ int compile(Program &program, int count, const char *const *options)
     std::vector<std::string> arguments = {
         compiler && *compiler ? compiler : "c++", "-std=c++17", "-O2", "-march=native", "-fPIC", "-shared", "-nostdinc", "-nostdinc++",
         "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-fno-strict-aliasing", "-fno-stack-protector",
+        "-fstack-clash-protection", // a large frame meets the guard page under its stack, not its neighbour
         "-fno-asynchronous-unwind-tables", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-attributes",
         "-iquote", folder.path, "-I", folder.path, "-I", preludeFolder(), "-include", "standin_prelude.h"};
     uint32_t architecture = 0;
