@@ -20,7 +20,7 @@ trap 'rm -rf "$work"' EXIT
 pids=
 for source in "$here"/src/*.cpp; do
   object=$work/$(basename "$source" .cpp).o
-  ${CXX:-c++} -std=c++20 -O2 -g1 -fPIC -fvisibility=hidden -Wall -Wextra -Wno-missing-field-initializers -c "$source" -o "$object" &
+  ${CXX:-c++} -std=c++20 -O2 -g1 -fPIC -fvisibility=hidden -Wall -Wextra -Wno-missing-field-initializers -DSTANDIN_BUILD="${stamp%% *}u" -c "$source" -o "$object" &
   pids="$pids $!"
   objects="$objects $object"
 done

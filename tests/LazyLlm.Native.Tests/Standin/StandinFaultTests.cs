@@ -35,9 +35,11 @@ public sealed class StandinFaultTests : IDisposable
     [InlineData(11, Misaligned, "not aligned to 16 bytes")]
     [InlineData(12, IllegalInstruction, "by a lane that its mask leaves out")]
     [InlineData(13, IllegalAddress, "stack overflow")]
+    [InlineData(14, Timeout, "not finished after 100 ms")]
     public void A_faulty_kernel_poisons_the_context_and_is_named(int kind, int code, string words)
     {
         ulong data = _module.Upload(new uint[100]);
+        _driver.Set("timeout", kind == 14 ? 100 : 120_000);
         Assert.Equal(0, _module.Launch("selftest_fault", 3, 64, (data, 100, kind), 400));
         int result = _module.Synchronize();
         Assert.True(result == code, $"{result}: {_driver.LastError}");

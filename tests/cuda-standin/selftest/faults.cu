@@ -76,6 +76,11 @@ LAZYLLM_KERNEL(selftest_fault, FaultArgs, 64)
         case 13:
             take_too_much_local_memory(args.data, id);
             break;
+        case 14: // a loop without end
+            while (*reinterpret_cast<volatile u32 *>(args.data) != 12345)
+            {
+            }
+            break;
         default:
             args.data[id] = id;
             break;

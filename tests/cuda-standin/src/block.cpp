@@ -326,6 +326,11 @@ void Block::describeFault()
         text = "division of an integer by zero";
         code = CUDA_ERROR_ILLEGAL_INSTRUCTION;
     }
+    else if (faultSignal == SIGXCPU)
+    {
+        text = "not finished after " + std::to_string(options().timeout) + " ms: does it wait for another block?";
+        code = CUDA_ERROR_LAUNCH_TIMEOUT;
+    }
     else if (faultSignal == SIGILL)
     {
         text = "illegal instruction";

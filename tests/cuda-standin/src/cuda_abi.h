@@ -97,15 +97,6 @@ struct CUgraphExecUpdateResultInfo
     CUgraphNode errorNode, errorFromNode;
 };
 
-struct CUDA_KERNEL_NODE_PARAMS
-{
-    CUfunction function;
-    unsigned gridX, gridY, gridZ, blockX, blockY, blockZ, sharedBytes;
-    void **kernelParams, **extra;
-    void *kernel, *context;
-};
-static_assert(sizeof(CUDA_KERNEL_NODE_PARAMS) == 72);
-
 enum CUdeviceAttribute : int
 {
     MAX_THREADS_PER_BLOCK = 1,

@@ -188,15 +188,6 @@ CUAPI CUresult cuGraphExecUpdate_v2(CUgraphExec executable, CUgraph graph, CUgra
     return CUDA_SUCCESS;
 }
 
-CUAPI CUresult cuGraphGetNodes(CUgraph graph, CUgraphNode *nodes, size_t *count)
-{
-    CHECK_STICKY();
-    for (size_t i = 0; nodes && i < std::min(*count, graph->nodes.size()); i++)
-        nodes[i] = &graph->nodes[i];
-    *count = graph->nodes.size();
-    return CUDA_SUCCESS;
-}
-
 CUAPI CUresult cuGraphExecDestroy(CUgraphExec executable)
 {
     if (!executable)

@@ -81,7 +81,7 @@ CUAPI CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned,
     if (memcmp(header.magic, ImageMagic, sizeof ImageMagic) != 0 || header.bytes > (1u << 30))
         return CUDA_ERROR_INVALID_IMAGE;
     auto *object = static_cast<const char *>(image) + sizeof header;
-    if (header.version != STANDIN_ABI_VERSION || imageDigest(object, header.bytes) != header.digest)
+    if (header.version != ImageVersion || imageDigest(object, header.bytes) != header.digest)
         return CUDA_ERROR_INVALID_IMAGE;
     if (header.architecture != options().major * 10 + options().minor)
         return CUDA_ERROR_NO_BINARY_FOR_GPU;

@@ -18,6 +18,10 @@ struct ImageHeader
     uint64_t bytes, digest; // of the shared object behind the header
 };
 extern const char ImageMagic[8];
+
+/// Tells images of another build (with another prelude) from this one's: STANDIN_BUILD is a checksum of all sources.
+constexpr uint32_t ImageVersion = STANDIN_BUILD;
+
 uint64_t imageDigest(const void *data, size_t bytes);
 
 struct Module

@@ -201,7 +201,7 @@ int compile(Program &program, int count, const char *const *options)
         return NVRTC_ERROR_COMPILATION;
     ImageHeader header = {};
     memcpy(header.magic, ImageMagic, sizeof ImageMagic);
-    header.version = STANDIN_ABI_VERSION;
+    header.version = ImageVersion;
     header.architecture = architecture ? architecture : 80;
     header.bytes = shared.size();
     header.digest = imageDigest(shared.data(), shared.size());

@@ -21,6 +21,7 @@ struct Options
     std::atomic<int64_t> async{0};        // 1: streams run on threads of their own
     std::atomic<int64_t> alignment{256};  // of device allocations; 16 finds the shortest overrun
     std::atomic<int64_t> canaries{1};     // check the slack around allocations after each launch
+    std::atomic<int64_t> timeout{120000}; // milliseconds that a grid may take
     std::atomic<int64_t> quiet{0};        // 1: do not say on stderr why a launch failed
     std::atomic<int64_t> devices{1};
     std::atomic<int64_t> major{8}, minor{0};

@@ -18,6 +18,10 @@ namespace
 thread_local Block *runningBlock = nullptr;
 struct sigaction previousActions[NSIG];
 
+// Sent to a worker whose grid takes too long.
+constexpr int Watchdog = SIGXCPU;
+constexpr int Handled[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, Watchdog};
+
 // A fault of a fiber ends its block; any other goes to whoever handled the signal before (the .NET runtime).
 void onFault(int signal, siginfo_t *info, void *context)
 {
@@ -27,6 +31,8 @@ void onFault(int signal, siginfo_t *info, void *context)
         block->faultAddress = info->si_addr;
         siglongjmp(block->escape, 1);
     }
+    if (signal == Watchdog)
+        return; // it came between two blocks
     const struct sigaction &previous = previousActions[signal];
     if (previous.sa_flags & SA_SIGINFO)
         previous.sa_sigaction(signal, info, context);
@@ -126,7 +132,7 @@ void startWorkers(Pool &p, int count)
     // The program's signals are for its own threads.
     sigset_t all, before;
     sigfillset(&all);
-    for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL})
+    for (int signal : Handled)
         sigdelset(&all, signal);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     if (p.threads.empty())
@@ -134,7 +140,7 @@ void startWorkers(Pool &p, int count)
         struct sigaction action = {};
         action.sa_sigaction = onFault;
         action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-        for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL})
+        for (int signal : Handled)
             sigaction(signal, &action, &previousActions[signal]);
     }
     while ((int)p.threads.size() < count)
@@ -174,7 +180,13 @@ LaunchError runGrid(const Launch &launch, Function &function)
     p.wanted = p.busy = workers;
     p.jobNumber++;
     p.work.notify_all();
-    p.done.wait(guard, [&] { return p.busy == 0; });
+    auto wait = std::chrono::milliseconds(options().timeout);
+    while (!p.done.wait_for(guard, wait, [&] { return p.busy == 0; }))
+    {
+        for (std::thread *thread : p.threads)
+            pthread_kill(thread->native_handle(), Watchdog);
+        wait = std::chrono::milliseconds(50);
+    }
     p.job = nullptr;
     return job.error;
 }
