@@ -2,7 +2,7 @@ using Xunit;
 
 namespace LazyLlm.Native.Tests;
 
-/// <summary>Tests that change environment variables, which belong to the whole process: they run alone.</summary>
+/// <summary>Tests that change what belongs to the whole process (environment variables, faults of the stand-in driver): they run alone.</summary>
 [CollectionDefinition(Name, DisableParallelization = true)]
 public sealed class EnvironmentTests
 {

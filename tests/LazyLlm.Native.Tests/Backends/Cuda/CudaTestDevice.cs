@@ -21,6 +21,7 @@ internal static unsafe class CudaTestDevice
     private static readonly Lazy<KernelCompiler> SharedCompiler = new(OpenCompiler);
     private static delegate* unmanaged[Cdecl]<byte*, byte*, int> s_set;
     private static delegate* unmanaged[Cdecl]<byte*, long> s_get;
+    private static delegate* unmanaged[Cdecl]<void> s_reset;
 
     /// <summary>Whether tests run on a real GPU.</summary>
     public static bool IsGpu => Environment.GetEnvironmentVariable("LAZYLLM_TEST_DEVICE") == "gpu";
@@ -28,11 +29,16 @@ internal static unsafe class CudaTestDevice
     /// <summary>One compiler for all tests, so that a kernel is compiled once.</summary>
     public static KernelCompiler Compiler => SharedCompiler.Value;
 
+    /// <summary>Variables for a child process that uses the same driver and NVRTC.</summary>
+    public static (string Name, string? Value)[] Variables =>
+        [(DriverVariable, Environment.GetEnvironmentVariable(DriverVariable)), (NvrtcVariable, Environment.GetEnvironmentVariable(NvrtcVariable))];
+
     /// <summary>Opens the device; skips the test aloud where there is none.</summary>
-    public static CudaContext Open()
+    /// <param name="synchronous">Whether launches are waited for; null for the environment's choice.</param>
+    public static CudaContext Open(bool? synchronous = null)
     {
         Require();
-        return CudaContext.Open(CudaDevice.Open());
+        return CudaContext.Open(CudaDevice.Open(), synchronous);
     }
 
     /// <summary>Makes the driver findable; skips the test aloud where there is none.</summary>
@@ -62,6 +68,15 @@ internal static unsafe class CudaTestDevice
             return s_get(first);
         }
     }
+
+    /// <summary>
+    /// Makes the nth call of a kind fail, counted from now. Faults are the whole process's: the test must run alone, in
+    /// the collection <see cref="EnvironmentTests"/>, and take them back with <see cref="Reset"/>.
+    /// </summary>
+    public static void Fail(string kind, int nth) => Set("fail." + kind, nth.ToString(System.Globalization.CultureInfo.InvariantCulture));
+
+    /// <summary>Options, faults and errors as at the start.</summary>
+    public static void Reset() => s_reset();
 
     private static byte[] Utf8(string text) => System.Text.Encoding.UTF8.GetBytes(text + '\0');
 
@@ -99,6 +114,7 @@ internal static unsafe class CudaTestDevice
         nint library = NativeLibrary.Load(driver);
         s_set = (delegate* unmanaged[Cdecl]<byte*, byte*, int>)NativeLibrary.GetExport(library, "standin_set");
         s_get = (delegate* unmanaged[Cdecl]<byte*, long>)NativeLibrary.GetExport(library, "standin_get");
+        s_reset = (delegate* unmanaged[Cdecl]<void>)NativeLibrary.GetExport(library, "standin_reset");
         return null;
     }
 

@@ -21,8 +21,8 @@ public sealed class KernelCacheProcessTests : IDisposable
     {
         using Process first = StartWriter(rounds: 5);
         using Process second = StartWriter(rounds: 5);
-        WaitForSuccess(first);
-        WaitForSuccess(second);
+        ChildProcess.WaitForSuccess(first);
+        ChildProcess.WaitForSuccess(second);
 
         Assert.Empty(Directory.GetFileSystemEntries(_root.FullName, "*.tmp"));
         AssertAllWhole(Programs);
@@ -101,24 +101,9 @@ public sealed class KernelCacheProcessTests : IDisposable
         Assert.All(entries, entry => Assert.NotNull(entry.Name));
     }
 
-    private Process StartWriter(int rounds)
-    {
-        string program = Path.Combine(AppContext.BaseDirectory, "LazyLlm.Native.Tests" + (OperatingSystem.IsWindows() ? ".exe" : string.Empty));
-        var start = new ProcessStartInfo(program, ["-explicit", "only", "-method", $"{typeof(KernelCacheProcessTests).FullName}.{nameof(Writer)}"])
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        start.Environment[FolderVariable] = _root.FullName;
-        start.Environment[RoundsVariable] = rounds.ToString(System.Globalization.CultureInfo.InvariantCulture);
-        return Process.Start(start)!;
-    }
-
-    private static void WaitForSuccess(Process process)
-    {
-        Task<string> output = process.StandardOutput.ReadToEndAsync();
-        Task<string> errors = process.StandardError.ReadToEndAsync();
-        Assert.True(process.WaitForExit(TimeSpan.FromSeconds(60)), "The other process does not end.");
-        Assert.True(process.ExitCode == 0, output.Result + errors.Result);
-    }
+    private Process StartWriter(int rounds) => ChildProcess.Start(
+        typeof(KernelCacheProcessTests),
+        nameof(Writer),
+        (FolderVariable, _root.FullName),
+        (RoundsVariable, rounds.ToString(System.Globalization.CultureInfo.InvariantCulture)));
 }
