@@ -51,6 +51,9 @@ internal unsafe struct AttentionArguments
     /// <summary>What scores are multiplied by.</summary>
     public float Scale;
 
+    /// <summary>Multiply-adds, at most.</summary>
+    public readonly long Work => 2L * Rows * TokenCount * HeadCount * HeadSize;
+
     /// <summary>Query heads that share a K/V head.</summary>
     public readonly int Group => HeadCount / KeyValueHeadCount;
 }

@@ -31,7 +31,7 @@ internal unsafe struct BlockedAttention<TLanes, TVector> : IParallelJob
         int most = Math.Max(1, TaskTileRows / arguments.Group);
         job._rowsPerTask = Math.Clamp((arguments.Rows + blocksWanted - 1) / blocksWanted, 1, most);
         job._rowBlocks = (arguments.Rows + job._rowsPerTask - 1) / job._rowsPerTask;
-        pool.Run(in job, job._rowBlocks * arguments.KeyValueHeadCount);
+        pool.Run(in job, job._rowBlocks * arguments.KeyValueHeadCount, arguments.Work);
     }
 
     /// <inheritdoc/>

@@ -129,7 +129,7 @@ internal sealed unsafe class CpuWeights : IDisposable
             loader.Cancellation.ThrowIfCancellationRequested();
             int end = Math.Min(panel + step, matrix.PanelCount);
             var job = new PanelLoad(loader.Kernels, matrix, tensors, panel);
-            loader.Pool.Run(in job, end - panel);
+            loader.Pool.Run(in job, end - panel, long.MaxValue);
             Report(loader, before + (total * end / matrix.PanelCount));
         }
 

@@ -26,11 +26,11 @@ internal unsafe struct ImportanceScore<TLanes, TVector> : IParallelJob
         int rowsOfScores = arguments.Rows * arguments.HeadCount;
         job._scores = pool.Shared.Reserve((nint)rowsOfScores * arguments.TokenCount);
         int chunks = (arguments.TokenCount + ChunkKeys - 1) / ChunkKeys;
-        pool.Run(in job, chunks);
+        pool.Run(in job, chunks, arguments.Work);
         SoftMax softMax = new() { Job = job };
-        pool.Run(in softMax, rowsOfScores);
+        pool.Run(in softMax, rowsOfScores, 16L * rowsOfScores * arguments.TokenCount);
         Mean mean = new() { Job = job, Importance = importance, Accumulate = accumulate };
-        pool.Run(in mean, chunks);
+        pool.Run(in mean, chunks, (long)rowsOfScores * arguments.TokenCount);
     }
 
     /// <inheritdoc/>

@@ -47,14 +47,14 @@ internal sealed unsafe class LaneKernels<TLanes, TVector>(CpuInstructionSet inst
     public override void Norm(WorkerPool pool, in NormArguments arguments)
     {
         var job = new RowNorm<TLanes, TVector>(arguments);
-        pool.Run(in job, TasksOf(arguments.Rows, RowNorm<TLanes, TVector>.TaskRows));
+        pool.Run(in job, TasksOf(arguments.Rows, RowNorm<TLanes, TVector>.TaskRows), 2L * arguments.Rows * arguments.Width);
     }
 
     /// <inheritdoc/>
     public override void RopeToCache(WorkerPool pool, in RopeArguments arguments)
     {
         var job = new RowRope<TLanes, TVector>(arguments);
-        pool.Run(in job, TasksOf(arguments.Rows, RowRope<TLanes, TVector>.TaskRows));
+        pool.Run(in job, TasksOf(arguments.Rows, RowRope<TLanes, TVector>.TaskRows), 2L * arguments.Rows * arguments.Stride);
     }
 
     /// <inheritdoc/>

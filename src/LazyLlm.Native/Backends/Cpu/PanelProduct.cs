@@ -39,7 +39,7 @@ internal unsafe struct PanelProduct<TLanes, TVector, TFormat> : IParallelJob
         int panels = Math.Clamp(arguments.PanelCount / panelBlocks, PanelGroup, 8 * PanelGroup);
         job._panelsPerTask = panels / PanelGroup * PanelGroup;
         int tasks = (arguments.PanelCount + job._panelsPerTask - 1) / job._panelsPerTask * job._rowBlocks;
-        pool.Run(in job, tasks);
+        pool.Run(in job, tasks, (long)arguments.Rows * arguments.Depth * arguments.PanelCount * 2 * TLanes.Count);
     }
 
     /// <inheritdoc/>

@@ -20,7 +20,7 @@ internal unsafe struct RowCopy : IParallelJob
         fixed (int* pinned = positions)
         {
             RowCopy job = new() { _aux = aux, _rows = rows, _positions = pinned, _count = positions.Length, _width = width, _toAux = toAux };
-            pool.Run(in job, (positions.Length + TaskRows - 1) / TaskRows);
+            pool.Run(in job, (positions.Length + TaskRows - 1) / TaskRows, (long)positions.Length * width);
         }
     }
 

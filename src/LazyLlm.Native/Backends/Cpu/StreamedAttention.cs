@@ -27,9 +27,9 @@ internal unsafe struct StreamedAttention<TLanes, TVector> : IParallelJob
         job._arguments = arguments;
         int chunks = ChunksOf(arguments.TokenCount);
         job._partials = pool.Shared.Reserve(chunks * arguments.Rows * job.PartialSize);
-        pool.Run(in job, chunks);
+        pool.Run(in job, chunks, arguments.Work);
         Merge merge = new() { Job = job };
-        pool.Run(in merge, arguments.Rows * arguments.HeadCount);
+        pool.Run(in merge, arguments.Rows * arguments.HeadCount, (long)chunks * arguments.Rows * job.PartialSize);
     }
 
     /// <inheritdoc/>

@@ -13,6 +13,10 @@ internal sealed unsafe class WorkerPool : IDisposable
 {
     private const long Open = 1L << 31;
     private const long ActiveMask = Open - 1;
+
+    /// <summary>Multiply-adds that take about as long as calling in the other threads.</summary>
+    private const long SharedWork = 1 << 16;
+
     private static readonly long SpinTicks = Stopwatch.Frequency / 10_000;
 
     private readonly object _regions = new();
@@ -64,8 +68,9 @@ internal sealed unsafe class WorkerPool : IDisposable
     /// <summary>Runs the tasks 0 .. <paramref name="taskCount"/> of a job and returns when all are done.</summary>
     /// <param name="job">A local variable of the caller: the threads reach it through its address on the stack.</param>
     /// <param name="taskCount">Tasks.</param>
+    /// <param name="work">Roughly how many multiply-adds there are altogether: few of them stay on the calling thread.</param>
     /// <exception cref="Exception">What a task threw first, once every thread has left the region; tasks not begun by then are dropped.</exception>
-    public void Run<TJob>(ref readonly TJob job, int taskCount)
+    public void Run<TJob>(ref readonly TJob job, int taskCount, long work)
         where TJob : struct, IParallelJob
     {
         if (taskCount <= 0)
@@ -80,7 +85,7 @@ internal sealed unsafe class WorkerPool : IDisposable
             _job = Unsafe.AsPointer(ref Unsafe.AsRef(in job));
             _taskCount = taskCount;
             _nextTask = 0;
-            bool shared = taskCount > 1 && _threads.Length > 0;
+            bool shared = taskCount > 1 && work >= SharedWork && _threads.Length > 0;
             if (shared)
             {
                 OpenGate();

@@ -18,7 +18,7 @@ internal static unsafe class CpuKernelCases
         TensorType type = tensors.All(t => t.Type == tensors[0].Type) ? tensors[0].Type : TensorType.Float32;
         var matrix = new PanelMatrix(kernels, type, tensors.Sum(t => t.Rows), tensors[0].Columns, epilogue);
         var load = new PanelLoad(kernels, matrix, tensors, 0);
-        pool.Run(in load, matrix.PanelCount);
+        pool.Run(in load, matrix.PanelCount, long.MaxValue);
         return matrix;
     }
 

@@ -17,7 +17,7 @@ public unsafe class WorkerPoolTests
         {
             Array.Clear(runs);
             var job = new Count(runs);
-            pool.Run(in job, tasks);
+            pool.Run(in job, tasks, long.MaxValue);
             Assert.All(runs[..tasks], count => Assert.Equal(1, count));
             Assert.All(runs[tasks..], count => Assert.Equal(0, count));
         }
@@ -33,7 +33,7 @@ public unsafe class WorkerPoolTests
             {
                 int[] runs = new int[17];
                 var job = new Count(runs);
-                pool.Run(in job, runs.Length);
+                pool.Run(in job, runs.Length, long.MaxValue);
                 Assert.All(runs, count => Assert.Equal(1, count));
             }
         });
@@ -48,7 +48,7 @@ public unsafe class WorkerPoolTests
             Thread.Sleep(5);
             int arrived = 0;
             var job = new Meet(&arrived, 2);
-            pool.Run(in job, 2);
+            pool.Run(in job, 2, long.MaxValue);
             Assert.Equal(2, arrived);
         }
     }
@@ -63,11 +63,11 @@ public unsafe class WorkerPoolTests
             Assert.Equal($"task {i}", Assert.Throws<InvalidOperationException>(() =>
             {
                 Fail local = failing;
-                pool.Run(in local, 50);
+                pool.Run(in local, 50, long.MaxValue);
             }).Message);
             int[] runs = new int[20];
             var job = new Count(runs);
-            pool.Run(in job, runs.Length);
+            pool.Run(in job, runs.Length, long.MaxValue);
             Assert.All(runs, count => Assert.Equal(1, count));
         }
     }
@@ -78,11 +78,11 @@ public unsafe class WorkerPoolTests
         using var pool = new WorkerPool(2);
         int[] runs = new int[10];
         var job = new Count(runs);
-        pool.Run(in job, runs.Length);
+        pool.Run(in job, runs.Length, long.MaxValue);
         long before = GC.GetAllocatedBytesForCurrentThread();
         for (int i = 0; i < 100; i++)
         {
-            pool.Run(in job, runs.Length);
+            pool.Run(in job, runs.Length, long.MaxValue);
         }
 
         Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
@@ -97,7 +97,7 @@ public unsafe class WorkerPoolTests
         Assert.Throws<ObjectDisposedException>(() =>
         {
             var job = new Count([0]);
-            pool.Run(in job, 1);
+            pool.Run(in job, 1, long.MaxValue);
         });
     }
 
