@@ -1,1 +1,22 @@
-return 0;
+using BenchmarkDotNet.Running;
+using LazyLlm.Bench;
+
+return args switch
+{
+    ["cpu", .. string[] rest] => CpuBenchmark.Run(rest),
+    ["kernels", .. string[] rest] => Kernels(rest),
+    _ => Usage(),
+};
+
+static int Kernels(string[] arguments)
+{
+    BenchmarkRunner.Run<CpuKernelBenchmarks>(args: arguments);
+    return 0;
+}
+
+static int Usage()
+{
+    Console.Error.WriteLine("usage: bench cpu [--model DIR] [--length N] [--rounds N] [--threads N] [--prune SCHEDULE] [--json FILE]");
+    Console.Error.WriteLine("       bench kernels [options of BenchmarkDotNet]");
+    return 2;
+}

@@ -60,8 +60,8 @@ internal sealed unsafe class LaneKernels<TLanes, TVector>(CpuInstructionSet inst
     /// <inheritdoc/>
     public override void Attend(WorkerPool pool, in AttentionArguments arguments)
     {
-        // Up to here reading K and V costs more than the arithmetic of a row at a time.
-        if (arguments.Rows <= 8)
+        // With fewer than about 12 queries per key, packing K and V costs more than register tiles save.
+        if (arguments.Rows == 1 || arguments.Rows * arguments.Group < 12)
         {
             StreamedAttention<TLanes, TVector>.Run(pool, arguments);
         }
