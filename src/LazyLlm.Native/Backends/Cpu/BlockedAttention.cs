@@ -67,6 +67,7 @@ internal unsafe struct BlockedAttention<TLanes, TVector> : IParallelJob
 
     private readonly int LimitOf(int firstRow, int tileRow) => _arguments.Limits[firstRow + (tileRow / _arguments.Group)];
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void Begin(in Block block, int firstRow, int tileRows, int head)
     {
         for (int row = 0; row < tileRows; row++)
@@ -81,6 +82,7 @@ internal unsafe struct BlockedAttention<TLanes, TVector> : IParallelJob
     }
 
     /// <summary>K of a block's keys as panels: <c>[panel][element][key]</c>. Columns past the last key repeat it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void PackKeys(in Block block, int firstKey, int keys, int head)
     {
         int width = PanelPacking<TLanes, TVector>.Width;
@@ -98,6 +100,7 @@ internal unsafe struct BlockedAttention<TLanes, TVector> : IParallelJob
     }
 
     /// <summary>V of a block's keys as panels: <c>[panel][key][element]</c>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void PackValues(in Block block, int firstKey, int keys, int head)
     {
         int width = PanelPacking<TLanes, TVector>.Width;
@@ -120,6 +123,7 @@ internal unsafe struct BlockedAttention<TLanes, TVector> : IParallelJob
     }
 
     /// <summary>One tile of rows against one block of keys.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void AttendTile(in Block block, int firstRow, int tileRow, int count, int firstKey)
     {
         int width = PanelPacking<TLanes, TVector>.Width;

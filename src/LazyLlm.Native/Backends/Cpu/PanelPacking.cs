@@ -11,6 +11,7 @@ internal static unsafe class PanelPacking<TLanes, TVector>
     public static int Width => 2 * TLanes.Count;
 
     /// <summary>Packs <see cref="Width"/> rows of <paramref name="depth"/> 32-bit numbers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Pack(float** rows, int depth, float* panel)
     {
         int lanes = TLanes.Count;
@@ -32,6 +33,7 @@ internal static unsafe class PanelPacking<TLanes, TVector>
 
     /// <summary>Packs <see cref="Width"/> rows of <paramref name="depth"/> 16-bit numbers.</summary>
     [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Pack(ushort** rows, int depth, ushort* panel)
     {
         int lanes = TLanes.Count;

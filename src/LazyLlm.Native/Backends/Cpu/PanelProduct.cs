@@ -75,6 +75,7 @@ internal unsafe struct PanelProduct<TLanes, TVector, TFormat> : IParallelJob
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void WholeTiles(int firstRow, int lastRow, int panel, float* tile)
     {
         byte* weights = _arguments.Panels + (panel * _arguments.PanelBytes);
@@ -96,6 +97,7 @@ internal unsafe struct PanelProduct<TLanes, TVector, TFormat> : IParallelJob
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void FewRows(int firstRow, int lastRow, int firstPanel, int lastPanel, float* tile)
     {
         if (lastPanel - firstPanel < PanelGroup)
@@ -135,6 +137,7 @@ internal unsafe struct PanelProduct<TLanes, TVector, TFormat> : IParallelJob
     }
 
     /// <summary>Takes a computed tile of some rows and neighbouring panels to its place in the output.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void Finish(int firstRow, int rows, int firstPanel, int panels, float* tile, nint tileStride)
     {
         int lanes = TLanes.Count;

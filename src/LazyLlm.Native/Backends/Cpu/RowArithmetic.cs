@@ -35,6 +35,7 @@ internal static unsafe class RowArithmetic<TLanes, TVector>
     }
 
     /// <summary>Largest of <paramref name="length"/> values, at least 1.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Largest(float* values, int length)
     {
         float result = values[0];
@@ -61,6 +62,7 @@ internal static unsafe class RowArithmetic<TLanes, TVector>
     /// <summary>values[i] = e^(values[i] - <paramref name="shift"/>).</summary>
     /// <returns>Their sum.</returns>
     [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float ExpSum(float* values, int length, float shift)
     {
         TVector minus = TLanes.Broadcast(-shift);
@@ -91,6 +93,7 @@ internal static unsafe class RowArithmetic<TLanes, TVector>
     }
 
     /// <summary>output = x · factor.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Scale(float* x, float factor, float* output, int length)
     {
         TVector factors = TLanes.Broadcast(factor);
@@ -107,6 +110,7 @@ internal static unsafe class RowArithmetic<TLanes, TVector>
     }
 
     /// <summary>output = x · factor + addend.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void MultiplyAdd(float* x, float factor, float* addend, float* output, int length)
     {
         TVector factors = TLanes.Broadcast(factor);
@@ -123,6 +127,7 @@ internal static unsafe class RowArithmetic<TLanes, TVector>
     }
 
     /// <summary>RMSNorm: output = x / sqrt(mean(x²) + epsilon) · gains.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Norm(float* x, float* gains, double epsilon, float* output, int length)
     {
         float factor = (float)(1 / Math.Sqrt((Dot(x, x, length) / (double)length) + epsilon));
@@ -143,6 +148,7 @@ internal static unsafe class RowArithmetic<TLanes, TVector>
     /// Turns one head of 2 x <paramref name="pairs"/> numbers: elements i and i + pairs by the angle of
     /// <paramref name="cosines"/>[i] and <paramref name="sines"/>[i]. Input and output may be the same.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Rotate(float* head, float* cosines, float* sines, float* output, int pairs)
     {
         TVector minusOne = TLanes.Broadcast(-1);
