@@ -54,7 +54,7 @@ internal sealed partial class CudaOperations
     }
 
     /// <inheritdoc/>
-    public static void GatherRows(ISequenceMemory sequence, IWorkspace workspace, RowRange rows)
+    public void GatherRows(ISequenceMemory sequence, IWorkspace workspace, RowRange rows)
     {
         // The norm that follows reads the rows anyway, and gathers them as it does.
         var space = (CudaWorkspace)workspace;

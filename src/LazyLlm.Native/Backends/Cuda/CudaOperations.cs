@@ -11,7 +11,7 @@ namespace LazyLlm.Native.Backends.Cuda;
 /// a result is asked for; several callers take turns in it. A short step of one sequence is recorded stage by stage and
 /// replayed as a graph (<see cref="BeginStage"/>).
 /// </summary>
-internal sealed partial class CudaOperations : IDisposable
+internal sealed partial class CudaOperations : IOperations
 {
     private readonly KernelLibrary _library;
     private readonly CudaWeights _weights;
@@ -21,6 +21,10 @@ internal sealed partial class CudaOperations : IDisposable
     private readonly LinearKernels _linear;
     private readonly SampleKernel _sample;
     private readonly SlotsKernel _slots;
+    private readonly SelectKernels _select;
+    private readonly RopeCacheKernel _rope;
+    private readonly AttentionKernels _attention;
+    private readonly ImportanceKernels _importance;
 
     private CudaOperations(CudaContext context, CudaStream stream, KernelLibrary library, DeviceShape shape, CudaWeights weights)
     {
@@ -35,6 +39,10 @@ internal sealed partial class CudaOperations : IDisposable
         _linear = new LinearKernels(library, shape, context.Device.MultiprocessorCount);
         _sample = new SampleKernel(library);
         _slots = new SlotsKernel(library);
+        _select = new SelectKernels(library);
+        _rope = new RopeCacheKernel(library, shape);
+        _attention = new AttentionKernels(library, shape);
+        _importance = new ImportanceKernels(library, shape);
     }
 
     /// <summary>The device's context.</summary>
@@ -96,6 +104,10 @@ internal sealed partial class CudaOperations : IDisposable
         RowsKernels.Program,
         SampleKernel.Program,
         SlotsKernel.Program,
+        SelectKernels.Program,
+        RopeCacheKernel.Program(shape),
+        .. AttentionKernels.Programs(shape),
+        ImportanceKernels.Program(shape),
     ];
 
     /// <inheritdoc/>

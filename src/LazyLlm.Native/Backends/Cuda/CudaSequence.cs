@@ -1,4 +1,5 @@
 using LazyLlm.Native.Backends.Cuda.Execution;
+using LazyLlm.Native.Backends.Cuda.Kernels;
 using LazyLlm.Native.Backends.Cuda.Memory;
 using LazyLlm.Native.Pruning;
 
@@ -16,11 +17,11 @@ namespace LazyLlm.Native.Backends.Cuda;
 /// </summary>
 internal sealed class CudaSequence : ISequenceMemory
 {
-    // The step's state, and what is read back of it, stand before the lists.
-    private const int StateBytes = 256;
+    // The step's state and what a selection by several blocks shares stand before the lists.
+    private const int StateBytes = 256 + SelectKernels.SharedBytes;
 
-    // T's positions twice (a selection reads one stage's and writes the next one's), T's slots, C's two, importance.
-    private const int SharedLists = 6;
+    // T's positions twice (a selection reads one stage's and writes the next one's), T's slots, C's three, importance, keys.
+    private const int SharedLists = 8;
 
     private static readonly OperationName Forking = new("fork");
     private static readonly OperationName ForgettingSlots = new("rollback");
@@ -55,7 +56,7 @@ internal sealed class CudaSequence : ISequenceMemory
                 _keyValues[stage.Index] = new GrowableDeviceBuffer(context, _capacity * SlotBytes(stage), $"K and V of stage {stage.Index}");
             }
 
-            ReadBack = new PinnedBuffer(context, StateBytes, "a session's counts");
+            ReadBack = new PinnedBuffer(context, 256, "a session's counts");
             CountsRead = new CudaEvent(context);
             Graphs = new StageGraphs();
             ForgetSlots();
@@ -87,6 +88,15 @@ internal sealed class CudaSequence : ISequenceMemory
 
     /// <summary>Importance over T, float32.</summary>
     public ulong Importance => List(5);
+
+    /// <summary>C's places in T.</summary>
+    public ulong ComputePlaces => List(6);
+
+    /// <summary>Scratch of a selection: a 32-bit key by place in T.</summary>
+    public ulong SelectionKeys => List(7);
+
+    /// <summary>Scratch of a selection by several blocks: <see cref="SelectKernels.SharedBytes"/> bytes.</summary>
+    public ulong SelectionShared => _lists.At(256);
 
     /// <summary>Aux rows by position.</summary>
     public ulong Aux => _aux.Pointer;

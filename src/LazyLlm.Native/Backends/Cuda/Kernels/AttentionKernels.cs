@@ -1,0 +1,90 @@
+using LazyLlm.Native.Backends.Cuda.Compilation;
+using LazyLlm.Native.Backends.Cuda.Execution;
+using LazyLlm.Native.Models;
+
+namespace LazyLlm.Native.Backends.Cuda.Kernels;
+
+/// <summary>
+/// Launches attention_dense.cu and attention_gathered.cu, and is the one place that chooses between them. The choice, and
+/// how K/V is split, depend on the sequence's own counts alone, rounded up to powers of two: so a sequence gets the same
+/// bits whether its stage is recorded or not, alone or in company.
+/// </summary>
+internal sealed class AttentionKernels
+{
+    /// <summary>The most rows that are split over K/V where there are matrix units for more.</summary>
+    public const int MostSplitRows = 16;
+
+    private const uint RowThreads = 128;
+    private const uint TileThreads = 128;
+    private const int TileRows = 64;
+    private const int TokensPerSplit = 128;
+    private const int MostSplits = 64;
+
+    private readonly DeviceShape _shape;
+    private readonly Kernel _rows;
+    private readonly Kernel _combine;
+    private readonly Kernel? _dense;
+    private readonly Kernel? _gathered;
+
+    public AttentionKernels(KernelLibrary library, DeviceShape shape)
+    {
+        _shape = shape;
+        _rows = library.Get(GatheredProgram(shape), "lazyllm_attend_rows");
+        _combine = library.Get(GatheredProgram(shape), "lazyllm_attend_combine");
+        if (shape.Storage != TensorType.Float32)
+        {
+            _dense = library.Get(DenseProgram(shape), "lazyllm_attend_dense");
+            _gathered = library.Get(GatheredProgram(shape), "lazyllm_attend_gathered");
+        }
+    }
+
+    /// <summary>The programs that a model needs.</summary>
+    public static IEnumerable<KernelProgram> Programs(DeviceShape shape) =>
+        shape.Storage == TensorType.Float32 ? [GatheredProgram(shape)] : [DenseProgram(shape), GatheredProgram(shape)];
+
+    /// <summary>Query heads that a block of the row kernels takes together: all that share a K/V head, or up to eight of them.</summary>
+    public static int HeadsPerBlock(DeviceShape shape)
+    {
+        int group = shape.Config.HeadCount / shape.Config.KeyValueHeadCount;
+        return Enumerable.Range(1, Math.Min(group, 8)).Last(count => group % count == 0);
+    }
+
+    /// <summary>The variant of a source for a storage format, a head size and a group of heads.</summary>
+    public static KernelProgram Variant(string source, DeviceShape shape) =>
+        new(source, [.. KernelVariant.ForHeads(source, shape).Defines, $"LAZYLLM_HEADS_PER_BLOCK={HeadsPerBlock(shape)}"]);
+
+    /// <summary>Parts that the keys of |T| positions are split into, where they are.</summary>
+    public static int Splits(int tokenCount) => Math.Clamp(CudaWorkspace.TokenBucket(tokenCount) / TokensPerSplit, 1, MostSplits);
+
+    /// <summary>Bytes of scratch memory that <see cref="Launch"/> needs for as many rows and positions.</summary>
+    public long ScratchBytes(int rows, int tokenCount) =>
+        IsSplit(rows) ? (long)rows * _shape.Config.HeadCount * Splits(tokenCount) * (_shape.Config.HeadSize + 2) * sizeof(float) : 0;
+
+    /// <summary>Enqueues the attention of the rows; <c>Splits</c> and what follows of the shape is filled in here.</summary>
+    public void Launch(CudaStream stream, AttentionArgs args)
+    {
+        int rows = args.Count.Limit;
+        if (_dense is not null && !IsSplit(rows))
+        {
+            uint tiles = (uint)((rows + TileRows - 1) / TileRows);
+            int width = (_shape.Config.HeadSize + 15) / 16 * 16;
+            Kernel kernel = args.Slots == 0 ? _dense : _gathered!;
+            kernel.Launch(stream, new LaunchConfig(tiles, (uint)_shape.Config.HeadCount, 1, TileThreads) { SharedBytes = (uint)(5 * TileRows * (width + 8) * 2) }, args);
+            return;
+        }
+
+        args.Splits = IsSplit(rows) ? Splits(args.TokenCount) : 1;
+        uint groups = (uint)(_shape.Config.HeadCount / HeadsPerBlock(_shape));
+        _rows.Launch(stream, new LaunchConfig((uint)args.Splits, groups, (uint)rows, RowThreads), args);
+        if (args.Splits > 1)
+        {
+            _combine.Launch(stream, new LaunchConfig((uint)_shape.Config.HeadCount, (uint)rows, 1, RowThreads), args);
+        }
+    }
+
+    private static KernelProgram DenseProgram(DeviceShape shape) => KernelVariant.ForHeads("attention_dense.cu", shape);
+
+    private static KernelProgram GatheredProgram(DeviceShape shape) => Variant("attention_gathered.cu", shape);
+
+    private static bool IsSplit(int rows) => rows <= MostSplitRows;
+}
