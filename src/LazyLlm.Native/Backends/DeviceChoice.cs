@@ -1,4 +1,6 @@
+using System.Globalization;
 using LazyLlm.Native.Backends.Cpu;
+using LazyLlm.Native.Backends.Cuda;
 using LazyLlm.Native.Errors;
 using LazyLlm.Native.Inference;
 using LazyLlm.Native.Models;
@@ -23,10 +25,40 @@ internal static class DeviceChoice
             throw new InvalidOptionException("threads", $"found {options.Threads}, expected 1 or more.");
         }
 
-        return options.Device switch
+        switch (options.Device)
         {
-            "auto" or "cpu" => CpuOperations.Load(weights, contextLength, progress, cancellation, options.Threads ?? 0),
-            _ => throw new InvalidOptionException("device", $"found '{options.Device}', expected 'auto' or 'cpu'."),
+            case "cpu":
+                return CpuOperations.Load(weights, contextLength, progress, cancellation, options.Threads ?? 0);
+            case "auto":
+                try
+                {
+                    return CudaOperations.Load(weights, Cuda(0), progress, cancellation);
+                }
+                catch (DeviceException)
+                {
+                    // No GPU, or none that can serve the model: here that is no error. Asking for cuda says what is wrong.
+                    return CpuOperations.Load(weights, contextLength, progress, cancellation, options.Threads ?? 0);
+                }
+
+            case "cuda":
+                return CudaOperations.Load(weights, Cuda(0), progress, cancellation);
+            case string name when name.StartsWith("cuda:", StringComparison.Ordinal) && int.TryParse(name.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out int number):
+                return CudaOperations.Load(weights, Cuda(number), progress, cancellation);
+            default:
+                throw new InvalidOptionException("device", $"found '{options.Device}', expected 'auto', 'cpu', 'cuda' or 'cuda:N'.");
+        }
+
+        CudaOptions Cuda(int number) => new()
+        {
+            Ordinal = number,
+            ContextLength = contextLength,
+            Storage = options.Precision switch
+            {
+                Precision.BFloat16 => TensorType.BFloat16,
+                Precision.Float16 => TensorType.Float16,
+                Precision.Float32 => TensorType.Float32,
+                _ => null,
+            },
         };
     }
 }
