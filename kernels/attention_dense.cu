@@ -3,6 +3,7 @@
 //
 // lazyllm_attend_dense  many rows, matrix units (attention_tiles.cuh); few rows go to attention_gathered.cu without a list.
 // Called by CudaOperations.AttendDense. Bound by the matrix units.
+// Compiled per storage format and LAZYLLM_HEAD_SIZE; no LAZYLLM_STORAGE_F32, whose rows go to attention_gathered.cu too.
 #include "attention_tiles.cuh"
 
 LAZYLLM_KERNEL(lazyllm_attend_dense, AttentionArgs, TILE_THREADS, 2)

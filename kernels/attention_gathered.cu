@@ -5,6 +5,7 @@
 //                                              a list also the dense model's decode; in float32 any number of rows
 // lazyllm_attend_gathered                      many rows (a follow-up turn), matrix units (attention_tiles.cuh)
 // Called by CudaOperations.AttendGathered and AttendDense. The first two are bound by the K/V bytes of T.
+// Compiled per storage format, LAZYLLM_HEAD_SIZE and LAZYLLM_HEADS_PER_BLOCK.
 #include "attention_rows.cuh"
 
 LAZYLLM_KERNEL(lazyllm_attend_rows, AttentionArgs, ATTEND_THREADS)

@@ -6,6 +6,7 @@
 // lazyllm_score_mean  one thread per place: sum over queries and heads, in order, of 2^(score - maximum) / sum
 // Scores are float32 in units of log2; all sums are in fixed order. Called by CudaOperations.ScoreLast after the stage's last
 // layer(s). Bound by the bytes of K, which the attention before it has left in the L2 cache as far as it holds them.
+// Compiled per storage format, LAZYLLM_HEAD_SIZE and LAZYLLM_HEADS_PER_BLOCK.
 #include "attention_rows.cuh"
 
 #define MEAN_THREADS 256

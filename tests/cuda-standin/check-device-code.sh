@@ -57,7 +57,7 @@ check() { # source
       grep -q "no LAZYLLM_STORAGE_$storage" "$source" && continue
       if grep -q LAZYLLM_HEAD_SIZE "$source"; then
         for size in 64 128 40; do
-          compile "$source" "$architecture" -DLAZYLLM_STORAGE_$storage -DLAZYLLM_HEAD_SIZE=$size
+          compile "$source" "$architecture" -DLAZYLLM_STORAGE_$storage -DLAZYLLM_HEAD_SIZE=$size -DLAZYLLM_HEADS_PER_BLOCK=$((size % 3 * 2))
         done
       else
         compile "$source" "$architecture" -DLAZYLLM_STORAGE_$storage
