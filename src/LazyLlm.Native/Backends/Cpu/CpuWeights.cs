@@ -1,4 +1,3 @@
-using LazyLlm.Native.Errors;
 using LazyLlm.Native.Models;
 
 namespace LazyLlm.Native.Backends.Cpu;
@@ -50,7 +49,7 @@ internal sealed unsafe class CpuWeights : IDisposable
     }
 
     /// <summary>Reads every weight.</summary>
-    /// <exception cref="DeviceMemoryException">The weights do not fit into memory.</exception>
+    /// <exception cref="Errors.DeviceMemoryException">The weights do not fit into memory.</exception>
     public static CpuWeights Load(
         ModelWeights source, CpuKernels kernels, WorkerPool pool, IProgress<LoadProgress>? progress, CancellationToken cancellation)
     {
@@ -59,11 +58,6 @@ internal sealed unsafe class CpuWeights : IDisposable
         {
             weights.Load(new Loader(source, kernels, pool, progress, cancellation));
             return weights;
-        }
-        catch (OutOfMemoryException exception)
-        {
-            weights.Dispose();
-            throw new DeviceMemoryException("the model's weights", source.TotalBytes, -1, "Use a smaller model or one with 16-bit weights.", exception);
         }
         catch
         {

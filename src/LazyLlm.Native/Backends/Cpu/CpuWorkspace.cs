@@ -53,6 +53,8 @@ internal sealed unsafe class CpuWorkspace(ModelConfig config) : IWorkspace
             return;
         }
 
+        // Should memory run out on the way, nothing counts as reserved.
+        _rows = 0;
         long whole = (long)rows + RowLayout.Padding;
         _residual.Reserve(whole * config.HiddenSize);
         _normed.Reserve(whole * NormedStride);

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using LazyLlm.Native.Errors;
 
 namespace LazyLlm.Native.Backends.Cpu;
 
@@ -23,6 +24,7 @@ internal sealed unsafe class FloatBuffer : SafeHandle
     public float* Pointer => (float*)handle;
 
     /// <summary>Makes room for <paramref name="count"/> floats; contents are lost if it has to grow. New room is uninitialised.</summary>
+    /// <exception cref="DeviceMemoryException">There is not so much memory; the buffer is empty then.</exception>
     public float* Reserve(long count)
     {
         if (count > Capacity)
@@ -37,6 +39,7 @@ internal sealed unsafe class FloatBuffer : SafeHandle
     }
 
     /// <summary>Makes room for exactly <paramref name="count"/> floats, if there is less, and keeps what is there.</summary>
+    /// <exception cref="DeviceMemoryException">There is not so much memory; the buffer is as it was.</exception>
     public void Grow(long count)
     {
         if (count > Capacity)
@@ -67,7 +70,16 @@ internal sealed unsafe class FloatBuffer : SafeHandle
 
     private void Allocate(long count)
     {
-        SetHandle((nint)NativeMemory.AlignedAlloc(checked((nuint)count * sizeof(float)), 64));
+        try
+        {
+            SetHandle((nint)NativeMemory.AlignedAlloc(checked((nuint)count * sizeof(float)), 64));
+        }
+        catch (Exception exception) when (exception is OutOfMemoryException or OverflowException)
+        {
+            throw new DeviceMemoryException(
+                "weights or rows on the CPU", count > long.MaxValue / sizeof(float) ? -1 : count * sizeof(float), -1, "Use a shorter context, fewer sessions or a smaller model.", exception);
+        }
+
         Capacity = count;
     }
 }

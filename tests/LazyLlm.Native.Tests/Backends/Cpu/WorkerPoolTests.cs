@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using LazyLlm.Native.Backends.Cpu;
 using Xunit;
 
@@ -89,6 +90,40 @@ public unsafe class WorkerPoolTests
     }
 
     [Fact]
+    public void A_forgotten_pool_ends_its_threads()
+    {
+        Thread worker = Forget();
+        for (int i = 0; i < 100 && worker.IsAlive; i++)
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+            worker.Join(50);
+        }
+
+        Assert.False(worker.IsAlive);
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        static Thread Forget()
+        {
+            var pool = new WorkerPool(2);
+            Thread caller = Thread.CurrentThread;
+            for (int i = 0; i < 1000; i++)
+            {
+                Thread?[] ran = new Thread?[2];
+                int arrived = 0;
+                var job = new Meet(&arrived, 2, ran);
+                pool.Run(in job, 2, long.MaxValue);
+                if (ran.FirstOrDefault(t => t != caller) is { } other)
+                {
+                    return other;
+                }
+            }
+
+            throw new InvalidOperationException("no task ran on a worker");
+        }
+    }
+
+    [Fact]
     public void A_disposed_pool_refuses_work()
     {
         var pool = new WorkerPool(2);
@@ -106,10 +141,12 @@ public unsafe class WorkerPoolTests
         public void Run(int task, FloatBuffer scratch) => Interlocked.Increment(ref runs[task]);
     }
 
-    private readonly struct Meet(int* arrived, int expected) : IParallelJob
+    /// <summary>Tasks that wait for each other: each needs a thread of its own.</summary>
+    private readonly struct Meet(int* arrived, int expected, Thread?[]? ran = null) : IParallelJob
     {
         public void Run(int task, FloatBuffer scratch)
         {
+            ran?[task] = Thread.CurrentThread;
             Interlocked.Increment(ref *arrived);
             while (Volatile.Read(ref *arrived) < expected)
             {
