@@ -34,13 +34,22 @@ public sealed record ResultTable(string Title, IReadOnlyList<string> Headers, IR
     /// <summary>The recall benchmark: the first question and the follow-up.</summary>
     /// <param name="title">What the rows are.</param>
     /// <param name="rows">The figures.</param>
-    public static ResultTable Recall(string title, IEnumerable<MethodScore> rows) => new(
-        title,
-        ["Documents", "Method", "Right", "TTFT speed-up", "Prefill pairs computed", "Follow-up right", "Pairs computed in all"],
-        [.. rows.Select(row => (string[])
-        [
-            row.Scope, row.Method, Percent(row.Score), Ratio(row.FirstTokenSpeedup), Share(row.PrefillShare), Percent(row.FollowUpScore), Share(row.FollowUpShare),
-        ])]);
+    public static ResultTable Recall(string title, IReadOnlyList<MethodScore> rows)
+    {
+        ArgumentNullException.ThrowIfNull(rows);
+        var table = new ResultTable(
+            title,
+            ["Documents", "Method", "Right", "TTFT speed-up", "Prefill pairs", "Follow-up right", "Pairs in all"],
+            [.. rows.Select(row => (string[])
+            [
+                row.Scope, row.Method, Percent(row.Score), Ratio(row.FirstTokenSpeedup), Share(row.PrefillShare), Percent(row.FollowUpScore), Share(row.FollowUpShare),
+            ])]);
+
+        // A column that says the same in every row says nothing.
+        return rows.DistinctBy(row => row.Scope).Count() > 1
+            ? table
+            : table with { Headers = [.. table.Headers.Skip(1)], Rows = [.. table.Rows.Select(row => (string[])[.. row.Skip(1)])] };
+    }
 
     /// <summary>Writes the table as Markdown with aligned columns, which reads well in a terminal too.</summary>
     public void WriteMarkdown(TextWriter writer)
@@ -59,7 +68,7 @@ public sealed record ResultTable(string Title, IReadOnlyList<string> Headers, IR
     }
 
     /// <summary>Whether a column holds names rather than figures.</summary>
-    internal bool IsName(int column) => column < 2 && Headers[column] is not "Score";
+    internal bool IsName(int column) => column == 0 || Headers[column] == "Method";
 
     private static string Score(double score) => double.IsNaN(score) ? "" : score.ToString("0.00", CultureInfo.InvariantCulture);
 
