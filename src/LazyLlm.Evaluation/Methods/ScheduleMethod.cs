@@ -1,3 +1,4 @@
+using System.Globalization;
 using LazyLlm.Evaluation.Tasks;
 using LazyLlm.Native.Inference;
 using LazyLlm.Native.Pruning;
@@ -43,12 +44,10 @@ public sealed class ScheduleMethod : IEvaluationMethod
     /// </summary>
     /// <param name="layer">The first layer that sees fewer positions.</param>
     /// <param name="keep">Share of the prompt that it keeps.</param>
-    /// <param name="rule">How it scores and what it always keeps; the paper's rule if null.</param>
-    public static ScheduleMethod Static(int layer, double keep, SelectionRule? rule = null)
-    {
-        var schedule = PruningSchedule.Create([new PruningPoint(layer, Math.Round(keep, 4))], (rule ?? SelectionRule.Default) with { Revive = false });
-        return new ScheduleMethod("Static Token Pruning", $"static {schedule}".Replace(";revive=no", "", StringComparison.Ordinal), schedule);
-    }
+    public static ScheduleMethod Static(int layer, double keep) => new(
+        "Static Token Pruning",
+        string.Create(CultureInfo.InvariantCulture, $"static {layer}:{keep:0.###}"),
+        PruningSchedule.Create([new PruningPoint(layer, keep)], SelectionRule.Default with { Revive = false }));
 
     /// <inheritdoc/>
     public double PrefillShare(int layerCount)

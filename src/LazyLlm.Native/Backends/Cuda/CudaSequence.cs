@@ -34,6 +34,7 @@ internal sealed class CudaSequence : ISequenceMemory
     private readonly GrowableDeviceBuffer _aux;
     private readonly GrowableDeviceBuffer[] _keyValues;
     private readonly int[] _slotCounts;
+    private bool _mustForgetSlots;
     private int _length;
 
     /// <summary>Takes the lists' memory and reserves addresses for the rest.</summary>
@@ -59,7 +60,7 @@ internal sealed class CudaSequence : ISequenceMemory
             ReadBack = new PinnedBuffer(context, 256, "a session's counts");
             CountsRead = new CudaEvent(context);
             Graphs = new StageGraphs();
-            ForgetSlots();
+            operations.Stream.Fill(SlotOf(0), 0xFF, _listBytes * _slotCounts.Length);
         }
         catch
         {
@@ -159,6 +160,11 @@ internal sealed class CudaSequence : ISequenceMemory
     /// <exception cref="Errors.DeviceMemoryException">There is too little memory; nothing has changed.</exception>
     public void Extend(int length)
     {
+        if (_mustForgetSlots)
+        {
+            ForgetSlots();
+        }
+
         _aux.EnsureCapacity((long)length * _shape.Hidden * sizeof(float));
         _length = Math.Max(_length, length);
     }
@@ -211,13 +217,13 @@ internal sealed class CudaSequence : ISequenceMemory
     /// <inheritdoc/>
     public void Rollback(int length, ReadOnlySpan<int> slotCounts)
     {
-        using OperationScope scope = OperationScope.Open(ForgettingSlots);
         _length = length;
         for (int stage = 0; stage < _slotCounts.Length; stage++)
         {
             _slotCounts[stage] = Math.Min(_slotCounts[stage], slotCounts[stage]);
-            _operations.ForgetSlots(SlotOf(stage), _capacity, _slotCounts[stage]);
         }
+
+        ForgetSlots();
     }
 
     /// <inheritdoc/>
@@ -249,6 +255,16 @@ internal sealed class CudaSequence : ISequenceMemory
 
     private long SlotBytes(Stage stage) => _shape.KeyValueBytes * stage.LayerCount;
 
-    private void ForgetSlots() =>
-        _operations.Stream.Fill(SlotOf(0), 0xFF, _listBytes * _slotCounts.Length);
+    /// <summary>Frees the slots from each stage's count on. If that fails, the next step tries again before it does anything else.</summary>
+    private void ForgetSlots()
+    {
+        using OperationScope scope = OperationScope.Open(ForgettingSlots);
+        _mustForgetSlots = true;
+        for (int stage = 0; stage < _slotCounts.Length; stage++)
+        {
+            _operations.ForgetSlots(SlotOf(stage), _capacity, _slotCounts[stage]);
+        }
+
+        _mustForgetSlots = false;
+    }
 }

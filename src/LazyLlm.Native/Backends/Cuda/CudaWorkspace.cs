@@ -29,7 +29,7 @@ internal sealed class CudaWorkspace : IWorkspace
     public CudaWorkspace(CudaOperations operations)
     {
         const long mostLogits = 1 << 12;
-        const long mostScratch = 1L << 36;
+        const long mostScratch = 1L << 32;
         _operations = operations;
         _shape = operations.Shape;
         _logitStride = DeviceShape.RoundUp(_shape.Config.VocabularySize);

@@ -33,6 +33,10 @@ internal static unsafe class CudaTestDevice
     public static (string Name, string? Value)[] Variables =>
         [(DriverVariable, Environment.GetEnvironmentVariable(DriverVariable)), (NvrtcVariable, Environment.GetEnvironmentVariable(NvrtcVariable))];
 
+    /// <summary>A compiler that keeps what it compiles in a folder of its own.</summary>
+    public static KernelCompiler CompilerWithCache(string folder) =>
+        KernelCompiler.Open(CudaDevice.Open().ComputeCapability, KernelCache.Open(folder), driverVersion: CudaDevice.CheckDriverVersion());
+
     /// <summary>Opens the device; skips the test aloud where there is none.</summary>
     /// <param name="synchronous">Whether launches are waited for; null for the environment's choice.</param>
     public static CudaContext Open(bool? synchronous = null)
@@ -83,8 +87,7 @@ internal static unsafe class CudaTestDevice
     private static KernelCompiler OpenCompiler()
     {
         Require();
-        string? folder = IsGpu ? null : Path.Combine(RepositoryFiles.Root, "artifacts", "kernel-cache-standin");
-        return KernelCompiler.Open(CudaDevice.Open().ComputeCapability, KernelCache.Open(folder), driverVersion: CudaDevice.CheckDriverVersion());
+        return KernelCompiler.Open(CudaDevice.Open().ComputeCapability, driverVersion: CudaDevice.CheckDriverVersion());
     }
 
     private static string? Prepare()
@@ -109,6 +112,11 @@ internal static unsafe class CudaTestDevice
         if (Environment.GetEnvironmentVariable(NvrtcVariable) is not { Length: > 0 })
         {
             Environment.SetEnvironmentVariable(NvrtcVariable, Path.Combine(Path.GetDirectoryName(driver)!, "libnvrtc-standin.so"));
+        }
+
+        if (Environment.GetEnvironmentVariable(KernelCache.FolderVariable) is not { Length: > 0 })
+        {
+            Environment.SetEnvironmentVariable(KernelCache.FolderVariable, Path.Combine(RepositoryFiles.Root, "artifacts", "kernel-cache-standin"));
         }
 
         nint library = NativeLibrary.Load(driver);
