@@ -1,4 +1,3 @@
-using System.Globalization;
 using LazyLlm.Evaluation.Tasks;
 using LazyLlm.Native.Inference;
 using LazyLlm.Native.Pruning;
@@ -44,10 +43,12 @@ public sealed class ScheduleMethod : IEvaluationMethod
     /// </summary>
     /// <param name="layer">The first layer that sees fewer positions.</param>
     /// <param name="keep">Share of the prompt that it keeps.</param>
-    public static ScheduleMethod Static(int layer, double keep) => new(
-        "Static Token Pruning",
-        string.Create(CultureInfo.InvariantCulture, $"static {layer}:{keep:0.###}"),
-        PruningSchedule.Create([new PruningPoint(layer, keep)], SelectionRule.Default with { Revive = false }));
+    /// <param name="rule">How it scores and what it always keeps; the paper's rule if null.</param>
+    public static ScheduleMethod Static(int layer, double keep, SelectionRule? rule = null)
+    {
+        var schedule = PruningSchedule.Create([new PruningPoint(layer, Math.Round(keep, 4))], (rule ?? SelectionRule.Default) with { Revive = false });
+        return new ScheduleMethod("Static Token Pruning", $"static {schedule}".Replace(";revive=no", "", StringComparison.Ordinal), schedule);
+    }
 
     /// <inheritdoc/>
     public double PrefillShare(int layerCount)

@@ -4,7 +4,7 @@ namespace LazyLlm.Evaluation.Running;
 /// <param name="Scope">The dataset or group.</param>
 /// <param name="Method">The method's name.</param>
 /// <param name="Score">0 to 100: the mean over records, or over the datasets of a group.</param>
-/// <param name="FirstTokenSpeedup">Mean time to first token of the dense model over the method's, same items; NaN without dense.</param>
+/// <param name="FirstTokenSpeedup">Time to first token of the dense model over the method's, median over the items; NaN without dense.</param>
 /// <param name="GenerationSpeedup">The same for the whole generation.</param>
 /// <param name="PromptShare">Share of the prompt's (token, layer) pairs computed up to the last token.</param>
 /// <param name="PrefillShare">Share of them computed up to the first token, preparing the prompt included.</param>

@@ -29,29 +29,35 @@ public static class ResultSummary
 
     private static IReadOnlyList<MethodScore> Rows(string scope, IReadOnlyList<EvaluationResult> results)
     {
-        List<EvaluationResult> dense = [.. results.Where(result => result.Method == DenseMethod)];
+        var dense = results.Where(result => result.Method == DenseMethod).ToDictionary(result => (result.Dataset, result.Index));
         return [.. results.GroupBy(result => result.Method).Select(method => Row(scope, [.. method], dense))];
     }
 
-    private static MethodScore Row(string scope, IReadOnlyList<EvaluationResult> results, List<EvaluationResult> dense)
+    private static MethodScore Row(string scope, IReadOnlyList<EvaluationResult> results, Dictionary<(string, int), EvaluationResult> dense)
     {
         List<FollowUpResult> followUps = [.. results.SelectMany(result => result.FollowUps)];
-        List<FollowUpResult> denseFollowUps = [.. dense.SelectMany(result => result.FollowUps)];
         return new MethodScore(
             scope,
             results[0].Method,
             results.GroupBy(result => result.Dataset).Average(dataset => DatasetScore([.. dataset.Select(result => result.Score)])),
-            Ratio(dense, results, result => result.FirstTokenMilliseconds),
-            Ratio(dense, results, result => result.TotalMilliseconds),
+            Speedup(result => [result.FirstTokenMilliseconds]),
+            Speedup(result => [result.TotalMilliseconds]),
             results.Average(result => result.PromptShare),
             results.Average(result => result.PrefillShare),
             followUps.Count == 0 ? double.NaN : DatasetScore([.. followUps.Select(followUp => followUp.Score)]),
-            Ratio(denseFollowUps, followUps, followUp => followUp.FirstTokenMilliseconds),
+            Speedup(result => result.FollowUps.Select(followUp => followUp.FirstTokenMilliseconds)),
             followUps.Count == 0 ? double.NaN : results.Average(result => result.FollowUps[^1].TotalShare),
             results.Count);
+
+        // The median of what each item gained: one run that the machine's other work slowed down decides nothing.
+        double Speedup(Func<EvaluationResult, IEnumerable<double>> times) => Median([.. results
+            .Where(result => dense.ContainsKey((result.Dataset, result.Index)))
+            .SelectMany(result => times(dense[(result.Dataset, result.Index)]).Zip(times(result), (before, after) => before / after))]);
     }
 
-    /// <summary>Mean of the dense model over mean of the method. A method's runs of one item count once each.</summary>
-    private static double Ratio<T>(IReadOnlyCollection<T> dense, IReadOnlyCollection<T> method, Func<T, double> time)
-        => dense.Count == 0 || method.Count == 0 ? double.NaN : dense.Average(time) / method.Average(time);
+    private static double Median(double[] values)
+    {
+        Array.Sort(values);
+        return values.Length == 0 ? double.NaN : (values[(values.Length - 1) / 2] + values[values.Length / 2]) / 2;
+    }
 }

@@ -26,7 +26,7 @@ internal sealed unsafe partial class NvrtcToolchain : IKernelToolchain
         }
 
         _architectures = [.. architectures];
-        BuiltinsPath = FindBuiltins(library.Path);
+        BuiltinsPath = FindBuiltins(library.Path, major, minor);
         if (BuiltinsPath is not null)
         {
             // NVRTC opens its built-ins by name; once open, they are found wherever they lie.
@@ -121,6 +121,14 @@ internal sealed unsafe partial class NvrtcToolchain : IKernelToolchain
         return match.Success ? $"{System.IO.Path.GetFileName(match.Groups["file"].Value)}({match.Groups["line"].Value})" : null;
     }
 
+    /// <summary>The built-ins library of NVRTC's own version beside it: libnvrtc-builtins.so.13.0*, nvrtc-builtins64_130.dll.</summary>
+    internal static string? FindBuiltins(string path, int major, int minor)
+    {
+        string? folder = System.IO.Path.GetDirectoryName(path);
+        string pattern = OperatingSystem.IsWindows() ? $"nvrtc-builtins64_{major}{minor}.dll" : $"libnvrtc-builtins.so.{major}.{minor}*";
+        return string.IsNullOrEmpty(folder) ? null : Directory.EnumerateFiles(folder, pattern).Order(StringComparer.Ordinal).FirstOrDefault();
+    }
+
     private static DeviceException Failure(NvrtcResult result, string kernel, string log) => result switch
     {
         NvrtcResult.BuiltinOperationFailure => new DeviceException(
@@ -178,12 +186,6 @@ internal sealed unsafe partial class NvrtcToolchain : IKernelToolchain
     }
 
     private static string Name(NvrtcResult result) => Marshal.PtrToStringUTF8((nint)Nvrtc.nvrtcGetErrorString(result)) ?? $"NVRTC error {(int)result}";
-
-    private static string? FindBuiltins(string path)
-    {
-        string? folder = System.IO.Path.GetDirectoryName(path);
-        return string.IsNullOrEmpty(folder) ? null : Directory.EnumerateFiles(folder, "*nvrtc-builtins*").Order(StringComparer.Ordinal).LastOrDefault();
-    }
 
     // NVRTC writes file(line): error ..., other compilers file:line:column: error ...
     [GeneratedRegex(@"^(?<file>[^\n]+?)[(:](?<line>\d+)[^\n]*?\b(catastrophic |fatal )?error\b", RegexOptions.Multiline)]

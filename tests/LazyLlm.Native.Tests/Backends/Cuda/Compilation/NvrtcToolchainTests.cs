@@ -58,6 +58,26 @@ public sealed class NvrtcToolchainTests : IDisposable
         Assert.Contains("fill", ptx, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void The_built_ins_are_those_of_the_same_version()
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Assert.Skip("The names of Linux are made here.");
+        }
+
+        string[] names = ["libnvrtc.so.13", "libnvrtc-builtins.so.12.4", "libnvrtc-builtins.so.13.0", "libnvrtc-builtins.so.13.0.88", "libnvrtc-builtins.alt.so.13.0", "libnvrtc-builtins_static.a"];
+        foreach (string name in names)
+        {
+            File.WriteAllText(Path.Combine(_folder.FullName, name), string.Empty);
+        }
+
+        string path = Path.Combine(_folder.FullName, "libnvrtc.so.13");
+        Assert.Equal(Path.Combine(_folder.FullName, "libnvrtc-builtins.so.13.0"), NvrtcToolchain.FindBuiltins(path, 13, 0));
+        Assert.Null(NvrtcToolchain.FindBuiltins(path, 13, 1));
+        Assert.Null(NvrtcToolchain.FindBuiltins("libnvrtc.so.13", 13, 0));
+    }
+
     private KernelCompiler Compiler(CudaContext context, string body, params KernelSourceFile[] others) => CudaTestKernels.OpenCompiler(
         context.Device,
         CudaTestKernels.Sources([new("fill.cu", Kernel), new("body.cuh", body), .. others]),
