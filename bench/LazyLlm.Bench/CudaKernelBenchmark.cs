@@ -13,7 +13,7 @@ namespace LazyLlm.Bench;
 /// Times the CUDA kernels one by one with events, on the shapes of Llama 2 7B and random numbers in bfloat16. Weights
 /// rotate among copies that together exceed the caches, as a pass over the layers does.
 /// </summary>
-internal static class KernelBenchmark
+internal static class CudaKernelBenchmark
 {
     private const int Repetitions = 20;
     private const long RotatedBytes = 512L << 20;
