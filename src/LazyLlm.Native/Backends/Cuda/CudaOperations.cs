@@ -81,6 +81,7 @@ internal sealed partial class CudaOperations : IOperations
             library = new KernelLibrary(context, compiler);
             library.Prepare(Programs(shape), cancellation: cancellation);
             stream = new CudaStream(context);
+            context.WorkStream = stream;
             weights = CudaWeights.Load(source, shape, options.ContextLength, stream, progress, cancellation);
             return new CudaOperations(context, stream, library, shape, weights);
         }

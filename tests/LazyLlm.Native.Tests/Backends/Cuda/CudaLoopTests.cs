@@ -134,6 +134,34 @@ public sealed class CudaLoopTests
     }
 
     [Fact]
+    public void A_session_that_ends_does_not_spoil_anothers_recording()
+    {
+        using CudaOperations operations = Load(TensorType.BFloat16);
+        float[][] expected = Run(operations, PruningSchedule.None);
+        using var pass = new ForwardPass(operations, operations.Shape.Config.HiddenSize);
+        using Sequence sequence = Create(operations, PruningSchedule.None);
+        for (int step = 0; step < expected.Length; step++)
+        {
+            Sequence other = Create(operations, PruningSchedule.None);
+            Step(pass, other, [5]);
+            pass.Begin();
+            pass.Add(sequence, Tokens(step));
+            bool isDisposed = false;
+            while (pass.Advance())
+            {
+                if (!isDisposed)
+                {
+                    other.Dispose();
+                    isDisposed = true;
+                }
+            }
+
+            other.Dispose();
+            Assert.Equal(expected[step], pass.Logits().ToArray());
+        }
+    }
+
+    [Fact]
     public void Pruned_positions_take_no_memory_for_k_and_v()
     {
         using CudaOperations operations = Load(TensorType.BFloat16);

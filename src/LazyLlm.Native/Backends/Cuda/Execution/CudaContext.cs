@@ -36,6 +36,12 @@ internal sealed class CudaContext : SafeHandle
     /// <summary>What is allocated, and what is free.</summary>
     public DeviceMemory Memory { get; }
 
+    /// <summary>
+    /// The stream that all kernels run in, where one user of the context has it so. Memory that is given back then waits
+    /// for this stream, and not for the whole context, which would spoil a recording that another thread has under way.
+    /// </summary>
+    public CudaStream? WorkStream { get; set; }
+
     /// <summary>Whether every launch is waited for.</summary>
     public bool LaunchesSynchronously { get; }
 
@@ -91,6 +97,19 @@ internal sealed class CudaContext : SafeHandle
     {
         Enter();
         Check(CudaDriver.cuCtxSynchronize());
+    }
+
+    /// <summary>Waits, on a context that is current, for kernels that may use memory which is given back. Never throws.</summary>
+    internal void WaitForWork()
+    {
+        if (WorkStream is { IsClosed: false } stream)
+        {
+            CudaDriver.cuStreamSynchronize(stream.DangerousGetHandle());
+        }
+        else
+        {
+            CudaDriver.cuCtxSynchronize();
+        }
     }
 
     /// <summary>Tells an attached profiler to start collecting (nsys and ncu with <c>--capture-range=cudaProfilerApi</c>).</summary>

@@ -115,7 +115,7 @@ internal sealed class GrowableDeviceBuffer : CudaResource
         if (_bytes > 0)
         {
             // Unlike cuMemFree, unmapping does not wait for kernels that may still use the memory.
-            CudaDriver.cuCtxSynchronize();
+            Context.WaitForWork();
             Unmap((ulong)native);
         }
 
