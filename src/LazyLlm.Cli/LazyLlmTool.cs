@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
 using LazyLlm.Cli.Commands;
+using LazyLlm.Cli.Commands.Eval;
 using LazyLlm.Cli.Output;
 using LazyLlm.Native.Errors;
 
@@ -52,6 +53,7 @@ internal static class LazyLlmTool
         var root = new RootCommand("Run Llama models with LazyLLM's dynamic token pruning: a shorter time to the first token on long prompts.")
         {
             TraceCommand.Create(terminal),
+            EvalCommand.Create(terminal),
         };
         root.Options.Add(Notes.CreateQuietFlag());
         return root;
