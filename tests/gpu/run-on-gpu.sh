@@ -43,11 +43,11 @@ bench)
     ;;
 demo)
     cd "$root"
-    exec "$dotnet" "$home/LazyLlm.Cli/LazyLlm.Cli.dll" demo --device cuda
+    exec "$dotnet" "$home/LazyLlm.Cli/lazyllm.dll" demo --device cuda
     ;;
 lazyllm)
     cd "$root"
-    exec "$dotnet" "$home/LazyLlm.Cli/LazyLlm.Cli.dll" "$@"
+    exec "$dotnet" "$home/LazyLlm.Cli/lazyllm.dll" "$@"
     ;;
 *)
     echo "run-on-gpu.sh: unknown verb '$verb'. Verbs: tests, sanitize TOOL, bench, demo, lazyllm." >&2
