@@ -62,7 +62,20 @@ internal sealed unsafe class CpuSequence : ISequenceMemory
     public long KeyValueBytesPerTokenAndLayer => 2L * _keyValueWidth * sizeof(float);
 
     /// <inheritdoc/>
-    public long KeyValueBytes => _stages.Sum(s => (long)s.Count * s.LayerCount) * KeyValueBytesPerTokenAndLayer;
+    public long KeyValueBytes
+    {
+        get
+        {
+            // Asked for after every token: a loop, which allocates nothing.
+            long pairs = 0;
+            foreach (CpuStageCache stage in _stages)
+            {
+                pairs += (long)stage.Count * stage.LayerCount;
+            }
+
+            return pairs * KeyValueBytesPerTokenAndLayer;
+        }
+    }
 
     /// <inheritdoc/>
     public long AuxBytes => (long)_length * _hiddenSize * sizeof(float);

@@ -121,7 +121,20 @@ internal sealed class CudaSequence : ISequenceMemory
     public long KeyValueBytesPerTokenAndLayer => _shape.KeyValueBytes;
 
     /// <inheritdoc/>
-    public long KeyValueBytes => Plan.Stages.Sum(s => _slotCounts[s.Index] * SlotBytes(s));
+    public long KeyValueBytes
+    {
+        get
+        {
+            // Asked for after every token: a loop, which allocates nothing.
+            long bytes = 0;
+            foreach (Stage stage in Plan.Stages)
+            {
+                bytes += _slotCounts[stage.Index] * SlotBytes(stage);
+            }
+
+            return bytes;
+        }
+    }
 
     /// <inheritdoc/>
     public long AuxBytes => (long)_length * _shape.Hidden * sizeof(float);
