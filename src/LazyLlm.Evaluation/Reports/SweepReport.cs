@@ -79,8 +79,8 @@ public static class SweepReport
         MethodScore report = recommendation.Report;
         MethodScore dense = recommendation.DenseReport;
         string text = recommendation.Method == ResultSummary.DenseMethod
-            ? $"None of {recommendation.Candidates} schedules stays within {Number(recommendation.AllowedLoss)} points of the dense model on the calibration half. Use <code>none</code>."
-            : $"Use <code>{Encode(recommendation.Schedule)}</code>. Of {recommendation.Candidates} schedules it computes the least among those within {Number(recommendation.AllowedLoss)} points of the dense model on the calibration half of the items. "
+            ? $"None of {recommendation.Candidates} schedules stays within {Points(recommendation.AllowedLoss)} of the dense model on the calibration half. Use <code>none</code>."
+            : $"Use <code>{Encode(recommendation.Schedule)}</code>. Of {recommendation.Candidates} schedules it computes the least among those within {Points(recommendation.AllowedLoss)} of the dense model on the calibration half of the items. "
                 + $"On the other half, which the choice has not seen: score {Number(report.Score)} against {Number(dense.Score)} dense, {Number(report.FirstTokenSpeedup)}x to the first token, {report.PrefillShare.ToString("0%", CultureInfo.InvariantCulture)} of the prefill's (token, layer) pairs computed.";
         return double.IsNaN(report.FollowUpScore) ? text : $"{text} Follow-up questions: {Number(report.FollowUpScore)} against {Number(dense.FollowUpScore)}.";
     }
@@ -101,6 +101,8 @@ public static class SweepReport
     private static int Count(SweepResult result) => result.Results.Count(item => item.Method == ResultSummary.DenseMethod);
 
     private static string Number(double number) => number.ToString("0.##", CultureInfo.InvariantCulture);
+
+    private static string Points(double points) => points == 1 ? "1 point" : $"{Number(points)} points";
 
     private static string Encode(string text) => WebUtility.HtmlEncode(text);
 }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using LazyLlm.Evaluation.Methods;
 using LazyLlm.Evaluation.Running;
+using LazyLlm.Native.Pruning;
 using ScottPlot;
 
 namespace LazyLlm.Evaluation.Sweep;
@@ -17,6 +18,9 @@ public sealed class SweepFigure : IDisposable
     private static readonly MarkerShape[] Markers =
         [MarkerShape.FilledCircle, MarkerShape.FilledSquare, MarkerShape.FilledDiamond, MarkerShape.FilledTriangleUp, MarkerShape.FilledTriangleDown, MarkerShape.OpenCircle];
 
+    // What a machine without any of these draws with is its own choice.
+    private static readonly string[] SansFonts = ["Segoe UI", "Helvetica Neue", "Noto Sans", "Open Sans", "DejaVu Sans", "Liberation Sans", "Arial"];
+
     private readonly Plot _plot = new();
     private int _series;
 
@@ -31,7 +35,10 @@ public sealed class SweepFigure : IDisposable
         _plot.Axes.Left.TickLabelStyle.FontSize = 13;
         _plot.Axes.Bottom.TickLabelStyle.FontSize = 13;
         _plot.Grid.MajorLineColor = Color.FromHex("#E4E4E4");
-        _plot.Font.Set(Fonts.Sans);
+        if (SkiaSharp.SKFontManager.Default.FontFamilies.Intersect(SansFonts).OrderBy(font => Array.IndexOf(SansFonts, font)).FirstOrDefault() is string sans)
+        {
+            _plot.Font.Set(sans);
+        }
     }
 
     /// <summary>File name without its ending.</summary>
@@ -40,8 +47,8 @@ public sealed class SweepFigure : IDisposable
     /// <summary>What it shows.</summary>
     public string Title { get; }
 
-    /// <summary>The figure as SVG.</summary>
-    public string Svg => _plot.GetSvgXml(Width, Height);
+    /// <summary>The figure as SVG that fits any width.</summary>
+    public string Svg => Scalable(_plot.GetSvgXml(Width, Height));
 
     /// <summary>Figure 5: speed-up against score, a line per family of methods over its strengths.</summary>
     /// <param name="rows">A row per method, the dense model among them.</param>
@@ -94,7 +101,7 @@ public sealed class SweepFigure : IDisposable
         for (int stage = 0; stage < growth.Stages.Count; stage++)
         {
             figure.AddLine(
-                string.Create(CultureInfo.InvariantCulture, $"layers {growth.Stages[stage].FirstLayer} to {growth.Stages[stage].EndLayer - 1}"),
+                LayerNames(growth.Stages[stage]),
                 [.. Enumerable.Range(0, growth.Shares[stage].Length).Select(step => (double)step)],
                 [.. growth.Shares[stage].Select(share => 100 * share)]);
         }
@@ -107,11 +114,24 @@ public sealed class SweepFigure : IDisposable
     public void Save(string folder)
     {
         _plot.SavePng(Path.Combine(folder, $"{Name}.png"), Width, Height);
-        _plot.SaveSvg(Path.Combine(folder, $"{Name}.svg"), Width, Height);
+        File.WriteAllText(Path.Combine(folder, $"{Name}.svg"), Svg);
     }
 
     /// <inheritdoc/>
     public void Dispose() => _plot.Dispose();
+
+    /// <summary>Without a view box, a page that is narrower than the figure would cut it off.</summary>
+    private static string Scalable(string svg)
+    {
+        int tag = svg.IndexOf("<svg ", StringComparison.Ordinal);
+        return tag < 0 || svg.Contains("viewBox", StringComparison.Ordinal)
+            ? svg
+            : svg.Insert(tag + "<svg ".Length, string.Create(CultureInfo.InvariantCulture, $"viewBox=\"0 0 {Width} {Height}\" "));
+    }
+
+    private static string LayerNames(Stage stage) => stage.LayerCount == 1
+        ? string.Create(CultureInfo.InvariantCulture, $"layer {stage.FirstLayer}")
+        : string.Create(CultureInfo.InvariantCulture, $"layers {stage.FirstLayer} to {stage.EndLayer - 1}");
 
     private void AddLine(string name, double[] xs, double[] ys)
     {

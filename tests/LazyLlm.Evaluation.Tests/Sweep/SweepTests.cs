@@ -88,7 +88,7 @@ public sealed class SweepTests(DemoModel model)
         {
             figure.Save(folder.Path);
             Assert.Equal([0x89, (byte)'P', (byte)'N', (byte)'G'], File.ReadAllBytes(Path.Combine(folder.Path, $"{figure.Name}.png"))[..4]);
-            Assert.Contains("<svg", File.ReadAllText(Path.Combine(folder.Path, $"{figure.Name}.svg")), StringComparison.Ordinal);
+            Assert.Contains("<svg viewBox=\"0 0 ", File.ReadAllText(Path.Combine(folder.Path, $"{figure.Name}.svg")), StringComparison.Ordinal);
         }
 
         using var page = new StringWriter();
