@@ -213,7 +213,7 @@ internal sealed class ForwardPass(IOperations operations, int hiddenSize) : IDis
             sequence.LeaveStage(stage);
         }
 
-        if (_sequences is [Sequence only])
+        if (RowLogits is null && _sequences is [Sequence only])
         {
             operations.EndStage(only.Memory, _workspace, stage);
         }
