@@ -62,7 +62,7 @@ internal static class CudaKernelBenchmark
 
     private static void Products(CudaContext context, CudaStream stream, KernelLibrary library, DeviceShape shape, int[] rowCounts)
     {
-        var kernels = new LinearKernels(library, shape, context.Device.MultiprocessorCount);
+        var kernels = new LinearKernels(library, shape, context.Device);
         (string Name, int N, int K, LinearEpilogue Epilogue)[] products =
         [
             ("linear_qkv", shape.QueryKeyValueWidth, shape.Hidden, LinearEpilogue.Store),

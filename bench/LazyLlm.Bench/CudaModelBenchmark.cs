@@ -77,7 +77,7 @@ internal static class CudaModelBenchmark
             {
                 KernelCompiler compiler = KernelCompiler.Open(device.ComputeCapability, KernelCache.Open(folder.FullName), driverVersion: CudaDevice.CheckDriverVersion());
                 long start = Stopwatch.GetTimestamp();
-                compiler.CompileAll(CudaOperations.Programs(shape));
+                compiler.CompileAll(CudaOperations.Programs(shape, device.ComputeCapability));
                 Console.WriteLine($"compiling, {temperature}: {Stopwatch.GetElapsedTime(start).TotalSeconds:F3} s");
             }
         }

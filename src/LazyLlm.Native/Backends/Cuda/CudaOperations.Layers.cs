@@ -143,21 +143,21 @@ internal sealed partial class CudaOperations
         // the same kind go together.
         int start = 0;
         int end = 0;
-        bool isShort = true;
+        LinearKind kind = _linear.KindOf(rows);
         foreach (RowRange range in space.Sequences)
         {
-            bool wasShort = isShort;
-            isShort = range.Count <= LinearKernels.MaxStreamedRows;
-            if (range.Start > start && isShort != wasShort)
+            LinearKind before = kind;
+            kind = _linear.KindOf(range.Count);
+            if (range.Start > start && kind != before)
             {
-                LaunchProduct(space, args, start, end, wasShort);
+                LaunchProduct(space, args, start, end, before);
                 start = range.Start;
             }
 
             end = range.End;
         }
 
-        LaunchProduct(space, args, start, rows, space.Sequences.Count > 0 ? isShort : rows <= LinearKernels.MaxStreamedRows);
+        LaunchProduct(space, args, start, rows, kind);
     }
 
     /// <inheritdoc/>
@@ -231,10 +231,10 @@ internal sealed partial class CudaOperations
         };
     }
 
-    private void LaunchProduct(CudaWorkspace space, in LinearArgs args, int start, int end, bool isShort)
+    private void LaunchProduct(CudaWorkspace space, in LinearArgs args, int start, int end, LinearKind kind)
     {
         int outputSize = args.Epilogue == LinearEpilogue.AddResidual ? sizeof(float) : Shape.ElementSize;
-        int step = isShort ? LinearKernels.MaxStreamedRows : Math.Max(1, end - start);
+        int step = kind == LinearKind.Streamed ? LinearKernels.MaxStreamedRows : Math.Max(1, end - start);
         for (int row = start; row < end; row += step)
         {
             LinearArgs part = args with
@@ -243,7 +243,7 @@ internal sealed partial class CudaOperations
                 Output = args.Output + ((ulong)row * (ulong)args.OutputStride * (ulong)outputSize),
                 Count = space.Count(Math.Min(step, end - row)),
             };
-            _linear.Launch(space.Stream, part);
+            _linear.Launch(space.Stream, part, kind);
         }
     }
 }

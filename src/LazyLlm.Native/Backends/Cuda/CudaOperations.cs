@@ -36,7 +36,7 @@ internal sealed partial class CudaOperations : IOperations
         _embed = new EmbedKernel(library, shape);
         _rows = new RowsKernels(library, shape);
         _rmsNorm = new RmsNormKernel(library, shape);
-        _linear = new LinearKernels(library, shape, context.Device.MultiprocessorCount);
+        _linear = new LinearKernels(library, shape, context.Device);
         _sample = new SampleKernel(library);
         _slots = new SlotsKernel(library);
         _select = new SelectKernels(library);
@@ -79,7 +79,7 @@ internal sealed partial class CudaOperations : IOperations
             MemoryPlan.For(shape, options.ContextLength).Check(context.Memory.FreeBytes(), device.Name);
             KernelCompiler compiler = options.Compiler ?? KernelCompiler.Open(device.ComputeCapability, nvrtcPath: options.NvrtcPath, driverVersion: CudaDevice.CheckDriverVersion());
             library = new KernelLibrary(context, compiler);
-            library.Prepare(Programs(shape), cancellation: cancellation);
+            library.Prepare(Programs(shape, device.ComputeCapability), cancellation: cancellation);
             stream = new CudaStream(context);
             context.WorkStream = stream;
             weights = CudaWeights.Load(source, shape, options.ContextLength, stream, progress, cancellation);
@@ -95,11 +95,10 @@ internal sealed partial class CudaOperations : IOperations
         }
     }
 
-    /// <summary>The programs that a model needs.</summary>
-    public static IReadOnlyList<KernelProgram> Programs(DeviceShape shape) =>
+    /// <summary>The programs that a model needs on a GPU.</summary>
+    public static IReadOnlyList<KernelProgram> Programs(DeviceShape shape, ComputeCapability capability) =>
     [
-        LinearKernels.GemmProgram(shape),
-        LinearKernels.GemvProgram(shape),
+        .. LinearKernels.Programs(shape, capability),
         RmsNormKernel.Program(shape),
         EmbedKernel.Program(shape),
         RowsKernels.Program,

@@ -4,24 +4,34 @@ using LazyLlm.Native.Models;
 
 namespace LazyLlm.Native.Backends.Cuda.Kernels;
 
-/// <summary>Launches gemm.cu and gemv.cu, and is the one place that chooses between them.</summary>
+/// <summary>Launches gemm_sm90.cu, gemm.cu and gemv.cu, and is the one place that chooses between them.</summary>
 internal sealed class LinearKernels
 {
     /// <summary>The most rows of the product that streams the weights.</summary>
     public const int MaxStreamedRows = 8;
 
+    // Up to here a product is bound by its weights' bytes, or recorded, and the portable kernel does.
+    private const int MostPortableRows = 64;
+
     private const int GemvWarps = 4;
     private const uint GemmThreads = 128;
+    private const uint HopperThreads = 384;
+    private const int HopperTileRows = 128;
+    private const int HopperStages = 4;
 
+    private readonly DeviceShape _shape;
     private readonly int _multiprocessors;
     private readonly Kernel[] _gemv;
     private readonly Kernel? _large;
     private readonly Kernel? _small;
     private readonly Kernel? _plain;
+    private readonly Kernel? _hopperWide;
+    private readonly Kernel? _hopperNarrow;
 
-    public LinearKernels(KernelLibrary library, DeviceShape shape, int multiprocessors)
+    public LinearKernels(KernelLibrary library, DeviceShape shape, CudaDevice device)
     {
-        _multiprocessors = multiprocessors;
+        _shape = shape;
+        _multiprocessors = device.MultiprocessorCount;
         _gemv = [.. Enumerable.Range(0, 4).Select(i => library.Get(GemvProgram(shape), $"lazyllm_gemv_{1 << i}"))];
         if (shape.Storage == TensorType.Float32)
         {
@@ -31,8 +41,19 @@ internal sealed class LinearKernels
         {
             _large = library.Get(GemmProgram(shape), "lazyllm_gemm_large");
             _small = library.Get(GemmProgram(shape), "lazyllm_gemm_small");
+            if (device.ComputeCapability.IsHopper)
+            {
+                _hopperWide = library.Get(HopperProgram(shape), "lazyllm_gemm_sm90_wide");
+                _hopperNarrow = library.Get(HopperProgram(shape), "lazyllm_gemm_sm90_narrow");
+            }
         }
     }
+
+    /// <summary>The programs that a model needs on a GPU.</summary>
+    public static IEnumerable<KernelProgram> Programs(DeviceShape shape, ComputeCapability capability) =>
+        capability.IsHopper && shape.Storage != TensorType.Float32
+            ? [GemvProgram(shape), GemmProgram(shape), HopperProgram(shape)]
+            : [GemvProgram(shape), GemmProgram(shape)];
 
     /// <summary>What the product of many rows is compiled from.</summary>
     public static KernelProgram GemmProgram(DeviceShape shape) => KernelVariant.ForStorage("gemm.cu", shape);
@@ -40,26 +61,35 @@ internal sealed class LinearKernels
     /// <summary>What the product of few rows is compiled from.</summary>
     public static KernelProgram GemvProgram(DeviceShape shape) => KernelVariant.ForStorage("gemv.cu", shape);
 
-    /// <summary>
-    /// Enqueues a product. Up to 8 rows stream the weights, more go to the tensor cores. Within each way, what a row gets
-    /// does not depend on how many there are.
-    /// </summary>
-    public void Launch(CudaStream stream, in LinearArgs args)
+    /// <summary>How a product of so many rows of one sequence is computed.</summary>
+    public LinearKind KindOf(int rows) =>
+        rows <= MaxStreamedRows ? LinearKind.Streamed : rows > MostPortableRows && _hopperWide is not null ? LinearKind.Hopper : LinearKind.Portable;
+
+    /// <summary>Enqueues a product of the rows of one sequence.</summary>
+    public void Launch(CudaStream stream, in LinearArgs args) => Launch(stream, args, KindOf(args.Count.Limit));
+
+    /// <summary>Enqueues a product in one of the ways; a streamed one has up to <see cref="MaxStreamedRows"/> rows.</summary>
+    public void Launch(CudaStream stream, in LinearArgs args, LinearKind kind)
     {
-        int rows = args.Count.Limit;
-        if (rows <= MaxStreamedRows)
+        if (kind == LinearKind.Streamed)
         {
             LaunchGemv(stream, args);
         }
+        else if (kind == LinearKind.Hopper)
+        {
+            LaunchHopper(stream, args);
+        }
         else if (_plain is not null)
         {
-            _plain.Launch(stream, new LaunchConfig(Tiles(args.N, 64), Tiles(rows, 64), 1, 256), args);
+            _plain.Launch(stream, new LaunchConfig(Tiles(args.N, 64), Tiles(args.Count.Limit, 64), 1, 256), args);
         }
         else
         {
             LaunchGemm(stream, args);
         }
     }
+
+    private static KernelProgram HopperProgram(DeviceShape shape) => KernelVariant.ForStorage("gemm_sm90.cu", shape);
 
     private static uint Tiles(int size, int tile) => (uint)((size + tile - 1) / tile);
 
@@ -85,5 +115,26 @@ internal sealed class LinearKernels
             uint small = Tiles(args.Count.Limit, 64) * Tiles(args.N, 32);
             _small!.Launch(stream, new LaunchConfig(small, GemmThreads) { SharedBytes = 4 * (64 + 32) * 128 }, args);
         }
+    }
+
+    private void LaunchHopper(CudaStream stream, in LinearArgs args)
+    {
+        // A tile's time is about its width; the wider one reads less per output, the narrower one may fill the last round.
+        uint rows = Tiles(args.Count.Limit, HopperTileRows);
+        uint wide = rows * Tiles(args.N, 256);
+        uint narrow = rows * Tiles(args.N, 128);
+        uint Rounds(uint tiles) => (tiles + (uint)_multiprocessors - 1) / (uint)_multiprocessors;
+        bool isWide = 10 * 2 * Rounds(wide) <= 11 * Rounds(narrow);
+        int width = isWide ? 256 : 128;
+        var config = new LaunchConfig(Math.Min(isWide ? wide : narrow, (uint)_multiprocessors), HopperThreads)
+        {
+            SharedBytes = (uint)((HopperStages * (HopperTileRows + width) * TensorMaps.BoxColumns * 2) + (2 * HopperStages * sizeof(ulong))),
+        };
+        (isWide ? _hopperWide : _hopperNarrow)!.Launch(stream, config, new GemmSm90Args
+        {
+            Input = TensorMaps.Encode(_shape.Storage, args.Input, args.Count.Limit, args.K, HopperTileRows),
+            Weights = TensorMaps.Encode(_shape.Storage, args.Weights, args.N, args.K, width),
+            Linear = args,
+        });
     }
 }

@@ -160,7 +160,7 @@ public class LinearKernelsTests
 
     private static void Launch(KernelBench bench, float[] input, float[] weights, ulong output, (int Rows, int N, int K) size, int stride, LinearEpilogue epilogue, RowCount? count = null)
     {
-        var kernels = new LinearKernels(bench.Library, bench.Shape(64), bench.Context.Device.MultiprocessorCount);
+        var kernels = new LinearKernels(bench.Library, bench.Shape(64), bench.Context.Device);
         kernels.Launch(bench.Stream, new LinearArgs
         {
             Input = bench.Stored(input),
