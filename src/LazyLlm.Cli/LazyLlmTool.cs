@@ -52,6 +52,7 @@ internal static class LazyLlmTool
     {
         var root = new RootCommand("Run Llama models with LazyLLM's dynamic token pruning: a shorter time to the first token on long prompts.")
         {
+            DemoCommand.Create(terminal),
             TraceCommand.Create(terminal),
             EvalCommand.Create(terminal),
         };

@@ -26,7 +26,8 @@ internal static class SurvivalMap
     {
         PruningTraceStep first = trace.Steps[0];
         DrawStages(console, trace.Plan, first);
-        DrawCells(console, trace.Plan, first);
+        console.WriteLine("Each position by the last stage that kept it:");
+        DrawCells(console, first.Length, position => LevelOf(first.LastStageOf(position), trace.Plan));
         DrawLastStage(console, trace, first);
         DrawSteps(console, trace);
     }
@@ -38,41 +39,56 @@ internal static class SurvivalMap
         {
             double share = (double)stage.Kept.Length / step.Length;
             int bar = Math.Max(1, (int)Math.Round(share * BarWidth));
-            Style style = StyleOf(stage.Stage.Index, plan);
-            console.Write(new Text($"  {GlyphOf(stage.Stage.Index, plan)} ", style));
-            console.Write(new Text($"{LayersOf(stage.Stage),-13} {Units.Count(stage.Kept.Length).PadLeft(countWidth)} of {Units.Count(step.Length)} positions  {Units.Share(share),4}  "));
-            console.Write(new Text(new string('━', bar), style));
+            double level = LevelOf(stage.Stage.Index, plan);
+            console.Write("  ");
+            console.Write(GlyphOf(level));
+            console.Write(new Text($" {LayersOf(stage.Stage),-13} {Units.Count(stage.Kept.Length).PadLeft(countWidth)} of {Units.Count(step.Length)} positions  {Units.Share(share),4}  "));
+            console.Write(new Text(new string('━', bar), StyleOf(level)));
             console.WriteLine();
         }
 
         console.WriteLine();
     }
 
-    private static void DrawCells(IAnsiConsole console, StagePlan plan, PruningTraceStep step)
+    /// <summary>Draws positions as cells, row by row. A long sequence has several in a cell, which shows the highest level.</summary>
+    /// <param name="console">Where to draw.</param>
+    /// <param name="length">How many positions there are.</param>
+    /// <param name="levelOf">What to show for a position, from 0 to 1.</param>
+    public static void DrawCells(IAnsiConsole console, int length, Func<int, double> levelOf)
     {
-        // A long prompt has several positions per cell, which shows the one that came furthest.
-        int perCell = (step.Length + (CellsPerRow * MostRows) - 1) / (CellsPerRow * MostRows);
-        int cells = (step.Length + perCell - 1) / perCell;
+        int perCell = (length + (CellsPerRow * MostRows) - 1) / (CellsPerRow * MostRows);
+        int cells = (length + perCell - 1) / perCell;
         for (int row = 0; row < cells; row += CellsPerRow)
         {
-            console.Write(new Text($"{row * perCell,8}  ", new Style(Color.FromInt32(245))));
+            console.Write(new Text($"{row * perCell,8}  ", new Style(Colors[0])));
             for (int cell = row; cell < Math.Min(cells, row + CellsPerRow); cell++)
             {
-                int stage = 0;
-                for (int position = cell * perCell; position < Math.Min(step.Length, (cell + 1) * perCell); position++)
+                double level = 0;
+                for (int position = cell * perCell; position < Math.Min(length, (cell + 1) * perCell); position++)
                 {
-                    stage = Math.Max(stage, step.LastStageOf(position));
+                    level = Math.Max(level, levelOf(position));
                 }
 
-                console.Write(new Text(GlyphOf(stage, plan).ToString(), StyleOf(stage, plan)));
+                console.Write(GlyphOf(level));
             }
 
             console.WriteLine();
         }
 
-        string scale = perCell == 1 ? "Each cell is a position" : $"Each cell is {perCell} positions, shown by the one that came furthest";
-        console.WriteLine($"          {scale}; its shade is the last stage that kept it.");
+        if (perCell > 1)
+        {
+            console.WriteLine($"          Each cell is {perCell} positions, shown by the one that came furthest.");
+        }
+
         console.WriteLine();
+    }
+
+    /// <summary>Draws what a level means.</summary>
+    public static void DrawKey(IAnsiConsole console, double level, string meaning)
+    {
+        console.Write("  ");
+        console.Write(GlyphOf(level));
+        console.WriteLine($" {meaning}");
     }
 
     /// <summary>The words that reached the last stage, with dots for what is missing between them.</summary>
@@ -95,7 +111,7 @@ internal static class SurvivalMap
         }
 
         console.WriteLine($"What the last stage ({LayersOf(trace.Plan.Stages[lastStage])}) sees of the prompt:");
-        console.Write(new Padder(new Text(PruningTrace.Printable(words.ToString()).Trim(), StyleOf(lastStage, trace.Plan)), new Padding(2, 0, 2, 0)));
+        console.Write(new Padder(new Text(PruningTrace.Printable(words.ToString()).Trim(), StyleOf(1)), new Padding(2, 0, 2, 0)));
         console.WriteLine();
     }
 
@@ -128,14 +144,12 @@ internal static class SurvivalMap
     public static string LayersOf(Stage stage) =>
         stage.LayerCount == 1 ? $"layer {stage.FirstLayer}" : $"layers {stage.FirstLayer}-{stage.EndLayer - 1}";
 
-    private static char GlyphOf(int stage, StagePlan plan) => Glyphs[Level(stage, plan, Glyphs.Length)];
+    private static Text GlyphOf(double level) => new(Glyphs[Index(level)].ToString(), StyleOf(level));
 
-    private static Style StyleOf(int stage, StagePlan plan) => new(Colors[Level(stage, plan, Colors.Length)]);
+    private static Style StyleOf(double level) => new(Colors[Index(level)]);
 
-    /// <summary>Spreads the stages over a scale, the last one at its end.</summary>
-    private static int Level(int stage, StagePlan plan, int levels)
-    {
-        int last = plan.Stages.Length - 1;
-        return last == 0 ? levels - 1 : (int)Math.Round((double)stage / last * (levels - 1));
-    }
+    private static int Index(double level) => (int)Math.Round(level * (Glyphs.Length - 1));
+
+    /// <summary>Spreads the stages over a scale from 0 to 1, the last one at its end.</summary>
+    private static double LevelOf(int stage, StagePlan plan) => plan.Stages.Length == 1 ? 1 : (double)stage / (plan.Stages.Length - 1);
 }
