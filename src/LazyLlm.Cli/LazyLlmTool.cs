@@ -32,7 +32,9 @@ internal static class LazyLlmTool
         }
         catch (DeviceException error)
         {
-            return Fail(terminal, error.Message, ExitCode.Device);
+            // What follows the first line (paths tried, a compiler's log) is what doctor is there to show.
+            string firstLine = error.Message.Split('\n')[0].TrimEnd('\r', ':', ' ');
+            return Fail(terminal, firstLine.Length == error.Message.Length ? firstLine : $"{firstLine}: see 'lazyllm doctor'.", ExitCode.Device);
         }
         catch (Exception error) when (error is LazyLlmException or IOException or UnauthorizedAccessException)
         {
@@ -53,8 +55,13 @@ internal static class LazyLlmTool
         var root = new RootCommand("Run Llama models with LazyLLM's dynamic token pruning: a shorter time to the first token on long prompts.")
         {
             DemoCommand.Create(terminal),
+            GenerateCommand.Create(terminal),
+            CompareCommand.Create(terminal),
             TraceCommand.Create(terminal),
             EvalCommand.Create(terminal),
+            InspectCommand.Create(terminal),
+            TokenizeCommand.Create(terminal),
+            DoctorCommand.Create(terminal),
         };
         root.Options.Add(Notes.CreateQuietFlag());
         return root;

@@ -12,14 +12,14 @@ namespace LazyLlm.Cli.Demo;
 /// <summary>What the demo shows: the table side by side, the same as JSON, and the words that the pruned layers saw.</summary>
 internal sealed class DemoReport(LlamaEngine engine, RecallDocument document, DemoSide dense, DemoSide lazy, int runs)
 {
-    private const int LongestShown = 16;
+    private const int LongestShown = 10;
 
     private readonly RecallQuestion[] _questions = [.. DemoRun.QuestionsOf(document)];
 
     /// <summary>Writes the table.</summary>
     public void WriteTable(TextWriter output)
     {
-        string opening = document.Text.Length <= 56 ? document.Text : $"{document.Text[..document.Text.LastIndexOf(' ', 56)]} …";
+        string opening = document.Text.Length <= 50 ? document.Text : $"{document.Text[..document.Text.LastIndexOf(' ', 50)]} …";
         output.WriteLine($"Model     {Path.GetFileName(engine.Folder.Path)}: {engine.Config.LayerCount} layers, {Units.Magnitude(engine.Folder.ParameterCount)} parameters, on {engine.DeviceName}");
         output.WriteLine($"Document  {Units.Count(document.Text.Length)} characters: {opening}");
         output.WriteLine($"Schedule  {lazy.Schedule}: {ScheduleInWords(lazy.Run.Plan)}");
@@ -35,8 +35,8 @@ internal sealed class DemoReport(LlamaEngine engine, RecallDocument document, De
         table.WriteTo(output);
         output.WriteLine();
         output.WriteLine(runs == 1
-            ? "Times: one run of each, after one run of each that was not timed."
-            : $"Times: median of {runs} runs of each, in turns, after one run of each that was not timed.");
+            ? "Times: one run each, after one of each that only warmed up the code."
+            : $"Times: median of {runs} runs each, after one of each that only warmed up the code.");
         output.WriteLine("Counts are those of the step up to the first token.");
     }
 
@@ -115,12 +115,12 @@ internal sealed class DemoReport(LlamaEngine engine, RecallDocument document, De
         table.Add($"{(turn == 0 ? "" : "Then, in the same session: ")}{_questions[turn].Text}");
         table.Add("  answer", Judged(left), Judged(right));
         (TimeSpan denseTime, TimeSpan lazyTime) = (dense.TimeToFirstToken(turn), lazy.TimeToFirstToken(turn));
-        table.Add("  time to first token", Units.Time(denseTime), Units.Time(lazyTime), $"{Units.Ratio(denseTime / lazyTime)} as fast");
+        table.Add("  time to first token", Units.Time(denseTime), Units.Time(lazyTime), $"{Units.Ratio(denseTime / lazyTime)} speed");
         foreach (StageStatistics stage in right.Prefill.Stages)
         {
             string layers = SurvivalMap.LayersOf(stage.Stage);
             table.Add(
-                turn == 0 ? $"  positions kept, {layers}" : $"  rows computed, {layers}",
+                turn == 0 ? $"  positions in {layers}" : $"  computed in {layers}",
                 Units.Count(left.Prefill.Stages[0].Computed),
                 Units.Count(stage.Computed),
                 turn > 0 && stage.Stage.Index > 0 ? $"{Units.Count(stage.Revived)} revived" : "");

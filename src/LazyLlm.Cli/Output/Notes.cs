@@ -1,4 +1,5 @@
 using System.CommandLine;
+using LazyLlm.Native.Diagnostics;
 using LazyLlm.Native.Inference;
 using LazyLlm.Native.Models;
 using Spectre.Console;
@@ -33,6 +34,14 @@ internal sealed class Notes(Terminal terminal, bool isQuiet)
         {
             terminal.Error.WriteLine(line);
         }
+    }
+
+    /// <summary>Writes the figures of a run in one line.</summary>
+    public void WriteStatistics(RunStatistics run)
+    {
+        string work = run.Stages.Length > 1 ? $", {Units.Share(run.ComputedShare)} of the dense pairs computed" : "";
+        string pace = run.GeneratedTokens > 1 ? $", then {Units.Time(run.TimePerOutputToken)} per token" : "";
+        Write($"[{Units.Count(run.PromptTokens)} prompt tokens, first token after {Units.Time(run.TimeToFirstToken)}{pace}; {Units.Count(run.GeneratedTokens)} tokens{work}, K/V {Units.Bytes(run.KeyValueBytes)}]");
     }
 
     /// <summary>Draws, in colour where the terminal has it.</summary>

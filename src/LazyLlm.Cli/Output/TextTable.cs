@@ -8,7 +8,7 @@ namespace LazyLlm.Cli.Output;
 /// </summary>
 internal sealed class TextTable
 {
-    private const string Gap = "   ";
+    private const string Gap = "  ";
     private readonly List<string[]?> _rows = [];
 
     /// <summary>Adds a row; cells that are left out stay empty.</summary>
