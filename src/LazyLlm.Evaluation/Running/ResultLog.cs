@@ -136,18 +136,16 @@ public sealed class ResultLog : IDisposable
                 writer.WriteString("prediction", followUp.Prediction);
                 writer.WriteNumber("score", followUp.Score);
                 writer.WriteNumber("total_share", followUp.TotalShare);
-                writer.WriteNumber("first_token_ms", Rounded(followUp.FirstTokenMilliseconds));
+                writer.WriteNumber("first_token_ms", followUp.FirstTokenMilliseconds);
                 writer.WriteEndObject();
             }
 
             writer.WriteEndArray();
         }
 
-        writer.WriteNumber("first_token_ms", Rounded(result.FirstTokenMilliseconds));
-        writer.WriteNumber("total_ms", Rounded(result.TotalMilliseconds));
+        writer.WriteNumber("first_token_ms", result.FirstTokenMilliseconds);
+        writer.WriteNumber("total_ms", result.TotalMilliseconds);
     }
-
-    private static double Rounded(double milliseconds) => Math.Round(milliseconds, 3);
 
     private static EvaluationResult ReadResult(JsonElement root, string path, int line)
     {
