@@ -44,26 +44,33 @@ public class RowKernelsTests
         Assert.Equal(tokens.SelectMany(t => Row(table, t, 8)), bench.Read(aux, tokens.Length * 8));
     }
 
+    // Aux and residual rows are float32 whatever the storage format.
     [Theory]
-    [MemberData(nameof(Shapes))]
-    public void Rows_are_gathered_and_scattered(TensorType storage, (int Rows, int Hidden) size)
+    [InlineData(0, 64)]
+    [InlineData(1, 8)]
+    [InlineData(1, 4096)]
+    [InlineData(2, 37)]
+    [InlineData(31, 127)]
+    [InlineData(32, 128)]
+    [InlineData(33, 129)]
+    [InlineData(127, 61)]
+    public void Rows_are_gathered_and_scattered(int rows, int hidden)
     {
-        Assert.SkipUnless(storage == TensorType.Float32, "Aux and residual rows are float32 whatever the storage format.");
         const int capacity = 200;
-        using var bench = new KernelBench(storage);
-        DeviceShape shape = bench.Shape(size.Hidden);
+        using var bench = new KernelBench(TensorType.Float32);
+        DeviceShape shape = bench.Shape(hidden);
         var kernels = new RowsKernels(bench.Library, shape);
         float[] aux = bench.Numbers(capacity * shape.Hidden);
-        int[] positions = bench.Positions(size.Rows, capacity);
+        int[] positions = bench.Positions(rows, capacity);
         ulong positionsThere = bench.Upload(positions);
         ulong auxThere = bench.Upload(aux);
-        ulong residual = bench.Floats(size.Rows * shape.Hidden);
-        kernels.Gather(bench.Stream, auxThere, residual, positionsThere, RowCount.Of(size.Rows));
-        Assert.Equal(positions.SelectMany(p => Row(aux, p, shape.Hidden)), bench.Read(residual, size.Rows * shape.Hidden));
+        ulong residual = bench.Floats(rows * shape.Hidden);
+        kernels.Gather(bench.Stream, auxThere, residual, positionsThere, RowCount.Of(rows));
+        Assert.Equal(positions.SelectMany(p => Row(aux, p, shape.Hidden)), bench.Read(residual, rows * shape.Hidden));
 
-        float[] changed = bench.Numbers(size.Rows * shape.Hidden);
-        kernels.Scatter(bench.Stream, auxThere, bench.Upload(changed), positionsThere, RowCount.Of(size.Rows));
-        for (int i = 0; i < size.Rows; i++)
+        float[] changed = bench.Numbers(rows * shape.Hidden);
+        kernels.Scatter(bench.Stream, auxThere, bench.Upload(changed), positionsThere, RowCount.Of(rows));
+        for (int i = 0; i < rows; i++)
         {
             Row(changed, i, shape.Hidden).CopyTo(aux, positions[i] * shape.Hidden);
         }
