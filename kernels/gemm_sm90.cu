@@ -76,53 +76,100 @@ LAZYLLM_DEVICE void multiply(float (&sums)[64], u64 input, u64 weights, u32 accu
     wgmma_m64n128k16(sums, input, weights, accumulate);
 }
 
-template <int TileN> LAZYLLM_DEVICE void write_tile(const LinearArgs &args, const float (&sums)[TileN / 2], i32 rows, i32 first_row, i32 first_column)
+/// Gives lane t of each four the t-th word of all four lanes, in the lanes' order: a 4 x 4 transposition.
+LAZYLLM_DEVICE void transpose_quad(u32 (&words)[4])
 {
-    const i32 lane = (i32)threadIdx.x % 32;
+    const bool odd = (threadIdx.x & 1) != 0, upper = (threadIdx.x & 2) != 0;
+#pragma unroll
+    for (int i = 0; i < 4; i += 2)
+    {
+        const u32 got = __shfl_xor_sync(0xFFFFFFFFu, odd ? words[i] : words[i + 1], 1);
+        words[i] = odd ? got : words[i];
+        words[i + 1] = odd ? words[i + 1] : got;
+    }
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+    {
+        const u32 got = __shfl_xor_sync(0xFFFFFFFFu, upper ? words[i] : words[i + 2], 2);
+        words[i] = upper ? got : words[i];
+        words[i + 2] = upper ? words[i + 2] : got;
+    }
+}
+
+/// A row's numbers (those of `half`) to 16-bit output: four lanes exchange theirs, so that each writes 16 bytes at a time.
+/// `start` is negative for rows beyond the last, which take part in the exchange and write nothing.
+template <int TileN, bool IsSwiglu> LAZYLLM_DEVICE void write_stored(const LinearArgs &args, const float (&sums)[TileN / 2], int half, i64 start, i32 first_column)
+{
+    const i32 lane = (i32)threadIdx.x % 4;
+    const int step = IsSwiglu ? 8 : 4; // columns in eights that a lane's 16 bytes come from, times four lanes
+    Stored *output = static_cast<Stored *>(args.output) + start;
+#pragma unroll
+    for (int j = 0; j < TileN / 8; j += step)
+    {
+        u32 words[4];
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+        {
+            const int at = 4 * (j + (IsSwiglu ? 2 * i : i)) + 2 * half;
+            words[i] = IsSwiglu ? Storage<Stored>::pack(swiglu(sums[at], sums[at + 4]), swiglu(sums[at + 1], sums[at + 5])) : Storage<Stored>::pack(sums[at], sums[at + 1]);
+        }
+        transpose_quad(words);
+        const i32 column = first_column + 8 * j + (IsSwiglu ? 16 : 8) * lane;
+        if (start >= 0 && column < args.n)
+            *reinterpret_cast<uint4 *>(output + (IsSwiglu ? column / 2 : column)) = make_uint4(words[0], words[1], words[2], words[3]);
+    }
+}
+
+/// A row's numbers to float32 output.
+template <int TileN> LAZYLLM_DEVICE void write_floats(const LinearArgs &args, const float (&sums)[TileN / 2], int half, i64 start, i32 first_column)
+{
+    float *output = static_cast<float *>(args.output) + start;
+#pragma unroll
+    for (int j = 0; j < TileN / 8; j++)
+    {
+        const i32 column = first_column + 8 * j + 2 * ((i32)threadIdx.x % 4);
+        if (start >= 0 && column < args.n)
+            *reinterpret_cast<float2 *>(output + column) = make_float2(sums[4 * j + 2 * half], sums[4 * j + 2 * half + 1]);
+    }
+}
+
+/// Sums begin with what the tile is added to: all of it is on its way at once, while the ring fills.
+template <int TileN> LAZYLLM_DEVICE void read_residual(const LinearArgs &args, float (&sums)[TileN / 2], i32 rows, i32 first_row, i32 first_column)
+{
 #pragma unroll
     for (int half = 0; half < 2; half++)
     {
-        const i32 row = first_row + lane / 4 + 8 * half;
-        if (row >= rows)
-            continue;
-        const i64 start = (i64)row * args.output_stride;
-        if (args.epilogue == EPILOGUE_SWIGLU)
-        {
-            Stored *output = static_cast<Stored *>(args.output) + start + first_column / 2 + 2 * (lane % 4);
-#pragma unroll
-            for (int j = 0; j < TileN / 8; j += 2)
-            {
-                if (first_column + 8 * j < args.n)
-                    store_pair(output + 4 * j, swiglu(sums[4 * j + 2 * half], sums[4 * j + 4 + 2 * half]), swiglu(sums[4 * j + 1 + 2 * half], sums[4 * j + 5 + 2 * half]));
-            }
-            continue;
-        }
+        const i32 row = first_row + (i32)threadIdx.x % 32 / 4 + 8 * half;
+        const float *output = static_cast<const float *>(args.output) + (i64)row * args.output_stride;
 #pragma unroll
         for (int j = 0; j < TileN / 8; j++)
         {
-            const i32 column = first_column + 8 * j + 2 * (lane % 4);
-            const float first = sums[4 * j + 2 * half], second = sums[4 * j + 1 + 2 * half];
-            if (column + 1 < args.n)
-            {
-                if (args.epilogue == EPILOGUE_STORE)
-                {
-                    store_pair(static_cast<Stored *>(args.output) + start + column, first, second);
-                    continue;
-                }
-                float *output = static_cast<float *>(args.output) + start + column;
-                float2 pair = make_float2(first, second);
-                if (args.epilogue == EPILOGUE_ADD_RESIDUAL)
-                {
-                    const float2 before = *reinterpret_cast<const float2 *>(output);
-                    pair = make_float2(before.x + first, before.y + second);
-                }
-                *reinterpret_cast<float2 *>(output) = pair;
-            }
+            const i32 column = first_column + 8 * j + 2 * ((i32)threadIdx.x % 4);
+            const float2 pair = row < rows && column < args.n ? *reinterpret_cast<const float2 *>(output + column) : make_float2(0.0f, 0.0f);
+            sums[4 * j + 2 * half] = pair.x;
+            sums[4 * j + 2 * half + 1] = pair.y;
         }
     }
 }
 
-template <int TileN> LAZYLLM_DEVICE void gemm(const GemmSm90Args &args)
+template <int TileN> LAZYLLM_DEVICE void write_tile(const LinearArgs &args, const float (&sums)[TileN / 2], i32 rows, i32 first_row, i32 first_column)
+{
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+    {
+        const i32 row = first_row + (i32)threadIdx.x % 32 / 4 + 8 * half;
+        const i64 start = row < rows ? (i64)row * args.output_stride : -1;
+        if (args.epilogue == EPILOGUE_STORE)
+            write_stored<TileN, false>(args, sums, half, start, first_column);
+        else if (args.epilogue == EPILOGUE_SWIGLU)
+            write_stored<TileN, true>(args, sums, half, start, first_column);
+        else
+            write_floats<TileN>(args, sums, half, start, first_column);
+    }
+}
+
+/// IsAdded: the epilogue is EPILOGUE_ADD_RESIDUAL. A kernel of its own, since where sums begin must be known when it is compiled.
+template <int TileN, bool IsAdded> LAZYLLM_DEVICE void gemm(const GemmSm90Args &args)
 {
     LAZYLLM_SHARED_BYTES(shared);
     Ring<TileN> &ring = *reinterpret_cast<Ring<TileN> *>(shared);
@@ -176,7 +223,10 @@ template <int TileN> LAZYLLM_DEVICE void gemm(const GemmSm90Args &args)
     {
         i32 tile_m, tile_n;
         find_tile(tile, tiles_m, tiles_n, tile_m, tile_n);
+        const i32 first_row = tile_m * TILE_M + 64 * half + 16 * ((i32)threadIdx.x / 32 % 4);
         float sums[TileN / 2];
+        if (IsAdded)
+            read_residual<TileN>(linear, sums, rows, first_row, tile_n * TileN);
         i32 before = -1;
         for (i32 k = 0; k < depth; k++)
         {
@@ -186,7 +236,7 @@ template <int TileN> LAZYLLM_DEVICE void gemm(const GemmSm90Args &args)
             wgmma_fence();
 #pragma unroll
             for (int step = 0; step < TILE_K / 16; step++)
-                multiply(sums, input + 2 * step, weights + 2 * step, k > 0 || step > 0 ? 1u : 0u);
+                multiply(sums, input + 2 * step, weights + 2 * step, k > 0 || step > 0 || IsAdded ? 1u : 0u);
             wgmma_commit();
             // The products of this stage go on while the stage before, now read to the end, is given back.
             wgmma_wait<1>();
@@ -198,16 +248,26 @@ template <int TileN> LAZYLLM_DEVICE void gemm(const GemmSm90Args &args)
         wgmma_wait<0>();
         if (threadIdx.x % 128 == 0)
             mbarrier_arrive(&ring.empty[before]);
-        write_tile<TileN>(linear, sums, rows, tile_m * TILE_M + 64 * half + 16 * ((i32)threadIdx.x / 32 % 4), tile_n * TileN);
+        write_tile<TileN>(linear, sums, rows, first_row, tile_n * TileN);
     }
 }
 
 LAZYLLM_KERNEL(lazyllm_gemm_sm90_wide, GemmSm90Args, GEMM_THREADS, 1)
 {
-    gemm<256>(args);
+    gemm<256, false>(args);
 }
 
 LAZYLLM_KERNEL(lazyllm_gemm_sm90_narrow, GemmSm90Args, GEMM_THREADS, 1)
 {
-    gemm<128>(args);
+    gemm<128, false>(args);
+}
+
+LAZYLLM_KERNEL(lazyllm_gemm_sm90_wide_added, GemmSm90Args, GEMM_THREADS, 1)
+{
+    gemm<256, true>(args);
+}
+
+LAZYLLM_KERNEL(lazyllm_gemm_sm90_narrow_added, GemmSm90Args, GEMM_THREADS, 1)
+{
+    gemm<128, true>(args);
 }

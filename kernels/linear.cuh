@@ -26,5 +26,10 @@ struct LinearArgs
 
 LAZYLLM_DEVICE float swiglu(float gate, float up)
 {
+#if defined(LAZYLLM_STORAGE_F32)
     return gate / (1.0f + expf(-gate)) * up;
+#else
+    // A few units of float32's last place, which 16-bit storage rounds away; and a fraction of the instructions.
+    return gate * reciprocal_approx(1.0f + exp2_approx(-1.4426950408889634f * gate)) * up;
+#endif
 }

@@ -19,14 +19,16 @@ internal sealed class LinearKernels
     private const int HopperTileRows = 128;
     private const int HopperStages = 4;
 
+    private static readonly string[] HopperEpilogues = ["", "_added"];
+
     private readonly DeviceShape _shape;
     private readonly int _multiprocessors;
     private readonly Kernel[] _gemv;
     private readonly Kernel? _large;
     private readonly Kernel? _small;
     private readonly Kernel? _plain;
-    private readonly Kernel? _hopperWide;
-    private readonly Kernel? _hopperNarrow;
+    private readonly Kernel[]? _hopperWide;
+    private readonly Kernel[]? _hopperNarrow;
 
     public LinearKernels(KernelLibrary library, DeviceShape shape, CudaDevice device)
     {
@@ -43,8 +45,9 @@ internal sealed class LinearKernels
             _small = library.Get(GemmProgram(shape), "lazyllm_gemm_small");
             if (device.ComputeCapability.IsHopper)
             {
-                _hopperWide = library.Get(HopperProgram(shape), "lazyllm_gemm_sm90_wide");
-                _hopperNarrow = library.Get(HopperProgram(shape), "lazyllm_gemm_sm90_narrow");
+                // Each once for sums that begin at zero, and once for those that begin at what they are added to.
+                _hopperWide = [.. HopperEpilogues.Select(e => library.Get(HopperProgram(shape), "lazyllm_gemm_sm90_wide" + e))];
+                _hopperNarrow = [.. HopperEpilogues.Select(e => library.Get(HopperProgram(shape), "lazyllm_gemm_sm90_narrow" + e))];
             }
         }
     }
@@ -130,7 +133,7 @@ internal sealed class LinearKernels
         {
             SharedBytes = (uint)((HopperStages * (HopperTileRows + width) * TensorMaps.BoxColumns * 2) + (2 * HopperStages * sizeof(ulong))),
         };
-        (isWide ? _hopperWide : _hopperNarrow)!.Launch(stream, config, new GemmSm90Args
+        (isWide ? _hopperWide : _hopperNarrow)![args.Epilogue == LinearEpilogue.AddResidual ? 1 : 0].Launch(stream, config, new GemmSm90Args
         {
             Input = TensorMaps.Encode(_shape.Storage, args.Input, args.Count.Limit, args.K, HopperTileRows),
             Weights = TensorMaps.Encode(_shape.Storage, args.Weights, args.N, args.K, width),

@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Checks gemm_sm90.cu against float64 samples, torch and the portable gemm.cu, and times it against torch.matmul
+(cuBLAS) on the shapes of Llama 2 7B.
+
+    python3 bench/gpu/gemm.py [--out FOLDER] [--check-only] [--quick] [-D MACRO=VALUE ...]
+
+A table goes to standard output, gemm.json and the machine code to the folder."""
+import argparse
+import ctypes as c
+import json
+import os
+
+import torch
+
+import nvrtc as n
+
+SHARED = 192 * 1024 + 256
+VARIANTS = {'wide': 256, 'narrow': 128}
+STORE, ADD, SWIGLU, FLOAT = range(4)
+parser = argparse.ArgumentParser()
+parser.add_argument('--out', default='.')
+parser.add_argument('--check-only', action='store_true')
+parser.add_argument('--quick', action='store_true')
+parser.add_argument('-D', action='append', default=[], dest='defines')
+arguments = parser.parse_args()
+SMS = torch.cuda.get_device_properties(0).multi_processor_count
+
+
+def load(storage, defines=()):
+    module = n.Module('gemm_sm90.cu', [f'LAZYLLM_STORAGE_{storage}', *defines], os.path.join(arguments.out, f'gemm_sm90_{storage}.cubin'))
+    kernels = {name + added: module.kernel('lazyllm_gemm_sm90_' + name + added, SHARED) for name in VARIANTS for added in ('', '_added')}
+    for name, kernel in kernels.items():
+        print(f'{storage} {name}: {kernel.registers} registers, {kernel.local} bytes of local memory')
+    for line in module.log.splitlines():
+        if 'warning' in line.lower() or 'spill' in line and ' 0 bytes spill' not in line:
+            print(line)
+    return kernels
+
+
+def linear(x, w, out, epilogue):
+    stride = out.shape[1]
+    return n.LinearArgs(x.data_ptr(), w.data_ptr(), out.data_ptr(), n.RowCount(0, x.shape[0], 0), w.shape[0], w.shape[1], stride, epilogue)
+
+
+def prepare(kernels, name, x, w, out, epilogue):
+    tile_n = VARIANTS[name]
+    kind = n.BF16 if x.dtype == torch.bfloat16 else n.F16
+    (m, k), rows = x.shape, w.shape[0]
+    raw = (c.c_uint8 * (c.sizeof(n.GemmSm90Args) + 64))()
+    args = n.GemmSm90Args.from_buffer(raw, -c.addressof(raw) % 64)
+    args.input = n.tensor_map(x.data_ptr(), kind, (k, m), (2 * k,), (64, 128))
+    args.weights = n.tensor_map(w.data_ptr(), kind, (k, rows), (2 * k,), (64, tile_n))
+    args.linear = linear(x, w, out, epilogue)
+    grid = min(-(-m // 128) * -(-rows // tile_n), SMS)
+    kernel = kernels[name + ('_added' if epilogue == ADD else '')]
+    return lambda: n.launch(kernel, (grid,), 384, SHARED, args)
+
+
+def error(actual, expected):
+    return float((actual.double() - expected).norm() / expected.norm())
+
+
+def check(kernels, portable, dtype, m, rows, k):
+    x = torch.randn(m, k, device='cuda', dtype=dtype)
+    w = torch.randn(rows, k, device='cuda', dtype=dtype) / k ** 0.5
+    exact = x.double() @ w.double().T
+    before = torch.randn(m, rows, device='cuda')
+    gate, up = exact.view(m, -1, 2, 8)[:, :, 0], exact.view(m, -1, 2, 8)[:, :, 1]
+    references = {STORE: exact, FLOAT: exact, ADD: exact + before.double(), SWIGLU: (gate / (1 + torch.exp(-gate)) * up).reshape(m, -1)}
+    bad = 0
+    for epilogue, expected in references.items():
+        first = None
+        for name in VARIANTS:
+            kind = dtype if epilogue in (STORE, SWIGLU) else torch.float32
+            whole = torch.full((m + 8, expected.shape[1]), float('nan'), device='cuda', dtype=kind)
+            out = whole[:m]
+            if epilogue == ADD:
+                out.copy_(before)
+            prepare(kernels, name, x, w, out, epilogue)()
+            torch.cuda.synchronize()
+            e = error(out, expected)
+            limit = 1e-4 if kind == torch.float32 else 4e-3
+            inside = bool(whole[m:].isnan().all())
+            first = out.clone() if first is None else first
+            same = bool(torch.equal(out, first))
+            if not e < limit or not inside or not same:
+                bad += 1
+                print(f'WRONG {name} m={m} n={rows} k={k} epilogue {epilogue}: error {e:.2e}, kept to its rows: {inside}, the same bits as the first tile: {same}')
+        if portable is not None:
+            out = torch.zeros((m, expected.shape[1]), device='cuda', dtype=first.dtype)
+            if epilogue == ADD:
+                out.copy_(before)
+            n.launch(portable, (-(-m // 64) * -(-rows // 32),), 128, 4 * 96 * 128, linear(x, w, out, epilogue))
+            torch.cuda.synchronize()
+            e = error(first, out.double())
+            if not e < 4e-3:
+                bad += 1
+                print(f'DIFFERS from gemm.cu m={m} n={rows} k={k} epilogue {epilogue}: {e:.2e}')
+    return bad
+
+
+bad = 0
+torch.manual_seed(torch.seed() % 2 ** 32)
+torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+loaded = {}
+for storage, dtype in (('BF16', torch.bfloat16), ('F16', torch.float16)):
+    loaded[storage] = load(storage, arguments.defines)
+    portable = n.Module('gemm.cu', ['LAZYLLM_STORAGE_' + storage]).kernel('lazyllm_gemm_small', 4 * 96 * 128)
+    for shape in ((128, 256, 64), (256, 512, 256), (9, 16, 8), (131, 272, 136), (300, 784, 1000), (1, 64, 4096), (1434, 4096, 4096), (513, 4096, 11008)):
+        bad += check(loaded[storage], portable, dtype, *shape)
+    if bad and storage == 'BF16':
+        break
+print('checks:', 'all right' if bad == 0 else f'{bad} WRONG')
+if arguments.check_only or bad:
+    raise SystemExit(1 if bad else 0)
+
+kernels = loaded['BF16']
+result = {'device': torch.cuda.get_device_name(), 'torch': torch.__version__, 'defines': arguments.defines, 'rows': []}
+lengths = [512, 1434, 4096] if arguments.quick else [65, 128, 256, 512, 1024, 1434, 1971, 2868, 4096, 8192]
+print(f'{"product":<10}{"m":>6}{"torch us":>10}{"TFLOP/s":>9}' + ''.join(f'{name:>10}' for name in VARIANTS) + f'{"best/torch":>12}')
+for m in lengths:
+    for name, rows, k, epilogue in (('qkv', 12288, 4096, STORE), ('o', 4096, 4096, ADD), ('gate_up', 22016, 4096, SWIGLU), ('down', 4096, 11008, ADD)):
+        x = torch.randn(m, k, device='cuda', dtype=torch.bfloat16)
+        w = torch.randn(rows, k, device='cuda', dtype=torch.bfloat16)
+        out = torch.zeros(m, rows // 2 if epilogue == SWIGLU else rows, device='cuda', dtype=torch.float32 if epilogue == ADD else torch.bfloat16)
+        flop = 2 * m * rows * k
+        peer = n.median_us(lambda: torch.nn.functional.linear(x, w))
+        row = {'product': name, 'm': m, 'n': rows, 'k': k, 'torch_us': peer}
+        for variant in VARIANTS:
+            row[variant] = n.median_us(prepare(kernels, variant, x, w, out, epilogue))
+        row['torch_again_us'] = n.median_us(lambda: torch.nn.functional.linear(x, w))
+        result['rows'].append(row)
+        best = min(row[v] for v in VARIANTS)
+        print(f'{name:<10}{m:>6}{peer:>10.1f}{flop / peer / 1e6:>9.0f}' + ''.join(f'{flop / row[v] / 1e6:>10.0f}' for v in VARIANTS) + f'{peer / best:>12.3f}', flush=True)
+        del x, w, out
+json.dump(result, open(os.path.join(arguments.out, 'gemm.json'), 'w'), indent=1)

@@ -1,0 +1,145 @@
+"""Compiles and launches the engine's kernels from Python as the engine does: NVRTC with the same options, the driver API,
+one parameter structure per kernel. For trying kernels on a GPU without .NET; torch gives the memory and the references."""
+import ctypes as c
+import glob
+import os
+import site
+import sys
+
+import torch
+
+KERNELS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'kernels')
+BF16, F16 = 9, 6  # CUtensorMapDataType
+
+
+def _load_nvrtc():
+    folders = [os.path.join(p, 'nvidia') for p in site.getsitepackages() + sys.path if p]
+    paths = [f for folder in folders for f in glob.glob(folder + '/*/lib/libnvrtc.so.*') if 'alt' not in f]
+    for name in sorted(paths) + glob.glob('/usr/local/cuda*/lib64/libnvrtc.so.*') + ['libnvrtc.so.13', 'libnvrtc.so.12', 'libnvrtc.so']:
+        try:
+            return c.CDLL(name)
+        except OSError:
+            pass
+    raise SystemExit('libnvrtc is not here')
+
+
+torch.cuda.init()
+torch.empty(1, device='cuda')  # makes the primary context current
+cuda = c.CDLL('libcuda.so.1')
+nvrtc = _load_nvrtc()
+
+
+def check(result, what):
+    if result != 0:
+        text = c.c_char_p()
+        cuda.cuGetErrorString(result, c.byref(text))
+        raise RuntimeError(f'{what}: {result} {text.value}')
+
+
+class TensorMap(c.Structure):
+    _fields_ = [('words', c.c_uint64 * 16)]
+
+
+class RowCount(c.Structure):
+    _fields_ = [('state', c.c_uint64), ('limit', c.c_int32), ('reserved', c.c_int32)]
+
+
+class LinearArgs(c.Structure):
+    _fields_ = [('input', c.c_uint64), ('weights', c.c_uint64), ('output', c.c_uint64), ('count', RowCount),
+                ('n', c.c_int32), ('k', c.c_int32), ('output_stride', c.c_int32), ('epilogue', c.c_int32)]
+
+
+class GemmSm90Args(c.Structure):
+    _fields_ = [('input', TensorMap), ('weights', TensorMap), ('linear', LinearArgs), ('padding', c.c_uint8 * 8)]
+
+
+class Attribute(c.Structure):
+    _fields_ = [('id', c.c_uint32), ('pad', c.c_uint32), ('x', c.c_uint32), ('y', c.c_uint32), ('z', c.c_uint32), ('rest', c.c_uint8 * 52)]
+
+
+class LaunchConfig(c.Structure):
+    _fields_ = [('grid', c.c_uint32 * 3), ('block', c.c_uint32 * 3), ('shared', c.c_uint32), ('stream', c.c_void_p),
+                ('attributes', c.POINTER(Attribute)), ('count', c.c_uint32)]
+
+
+def tensor_map(pointer, data_type, dimensions, strides, box):
+    """A map with 128-byte swizzle; dimensions in numbers from the innermost, strides in bytes from the second."""
+    raw = (c.c_uint8 * (128 + 64))()
+    at = (c.addressof(raw) + 63) // 64 * 64
+    rank = len(dimensions)
+    check(cuda.cuTensorMapEncodeTiled(
+        c.c_void_p(at), data_type, rank, c.c_void_p(pointer), (c.c_uint64 * rank)(*dimensions), (c.c_uint64 * (rank - 1))(*strides),
+        (c.c_uint32 * rank)(*box), (c.c_uint32 * rank)(*([1] * rank)), 0, 3, 3, 0), 'cuTensorMapEncodeTiled')
+    return TensorMap.from_buffer_copy((c.c_uint8 * 128).from_address(at))
+
+
+class Module:
+    """One source, compiled with macros."""
+
+    def __init__(self, source, defines, cubin=None):
+        read = lambda name: open(os.path.join(KERNELS, name), 'rb').read()
+        headers = sorted(f for f in os.listdir(KERNELS) if f.endswith('.cuh'))
+        program = c.c_void_p()
+        texts = (c.c_char_p * len(headers))(*[read(h) for h in headers])
+        names = (c.c_char_p * len(headers))(*[h.encode() for h in headers])
+        path = os.path.abspath(os.path.join(KERNELS, source)).encode()
+        check(nvrtc.nvrtcCreateProgram(c.byref(program), read(source), path, len(headers), texts, names), 'nvrtcCreateProgram')
+        target = 'sm_90a' if source.endswith('_sm90.cu') else 'sm_90'
+        options = [f'--gpu-architecture={target}', '-lineinfo', '-std=c++17', '-default-device', '--ptxas-options=-v'] + ['-D' + d for d in defines]
+        result = nvrtc.nvrtcCompileProgram(program, len(options), (c.c_char_p * len(options))(*[o.encode() for o in options]))
+        size = c.c_size_t()
+        nvrtc.nvrtcGetProgramLogSize(program, c.byref(size))
+        log = c.create_string_buffer(size.value)
+        nvrtc.nvrtcGetProgramLog(program, log)
+        self.log = log.value.decode()
+        if result != 0:
+            raise SystemExit(f'{source} does not compile:\n{self.log}')
+        nvrtc.nvrtcGetCUBINSize(program, c.byref(size))
+        image = c.create_string_buffer(size.value)
+        nvrtc.nvrtcGetCUBIN(program, image)
+        if cubin:
+            open(cubin, 'wb').write(image.raw)
+        self.module = c.c_void_p()
+        check(cuda.cuModuleLoadData(c.byref(self.module), image), source)
+
+    def kernel(self, name, shared=0):
+        function = c.c_void_p()
+        check(cuda.cuModuleGetFunction(c.byref(function), self.module, name.encode()), name)
+        if shared > 48 * 1024:
+            check(cuda.cuFuncSetAttribute(function, 8, shared), name)
+        values = []
+        for attribute in (4, 3):  # registers, local bytes
+            value = c.c_int()
+            cuda.cuFuncGetAttribute(c.byref(value), attribute, function)
+            values.append(value.value)
+        function.registers, function.local = values
+        return function
+
+
+def launch(function, grid, threads, shared, args, cluster=1):
+    attribute = Attribute(id=4, x=cluster, y=1, z=1)
+    grid = tuple(grid) + (1,) * (3 - len(grid))
+    config = LaunchConfig((c.c_uint32 * 3)(*grid), (c.c_uint32 * 3)(threads, 1, 1), shared, torch.cuda.current_stream().cuda_stream,
+                          c.pointer(attribute), 1 if cluster > 1 else 0)
+    check(cuda.cuLaunchKernelEx(c.byref(config), function, (c.c_void_p * 1)(c.addressof(args)), None), 'launch')
+
+
+_flush = None
+
+
+def median_us(function, repetitions=15, warm=3):
+    """Median microseconds by events; the L2 cache is overwritten before each run."""
+    global _flush
+    if _flush is None:
+        _flush = torch.empty(256 << 20, dtype=torch.int8, device='cuda')
+    times = []
+    for i in range(warm + repetitions):
+        _flush.zero_()
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        function()
+        end.record()
+        end.synchronize()
+        if i >= warm:
+            times.append(start.elapsed_time(end) * 1e3)
+    return sorted(times)[len(times) // 2]
