@@ -56,6 +56,7 @@ internal static class LazyLlmTool
         {
             DemoCommand.Create(terminal),
             GenerateCommand.Create(terminal),
+            ChatCommand.Create(terminal),
             CompareCommand.Create(terminal),
             TraceCommand.Create(terminal),
             EvalCommand.Create(terminal),
@@ -76,7 +77,8 @@ internal static class LazyLlmTool
         if (result.Action is ParseErrorAction)
         {
             string verb = result.CommandResult.Command == root ? "" : $"{result.CommandResult.Command.Name} ";
-            return Fail(terminal, $"{result.Errors[^1].Message} See 'lazyllm {verb}--help'.", ExitCode.Usage);
+            string problem = result.UnmatchedTokens is [string unknown, ..] ? $"'{unknown}' is no command, option or argument here." : result.Errors[^1].Message;
+            return Fail(terminal, $"{problem} See 'lazyllm {verb}--help'.", ExitCode.Usage);
         }
 
         var invocation = new InvocationConfiguration
