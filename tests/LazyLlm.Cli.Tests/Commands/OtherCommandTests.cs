@@ -12,7 +12,7 @@ public class OtherCommandTests
     public async Task Help_is_data_and_names_every_verb()
     {
         CommandRun run = (await CommandRun.RunAsync()).Succeeded();
-        Assert.All(["demo", "generate", "chat", "compare", "trace", "eval", "inspect", "tokenize", "doctor"], verb => Assert.Contains($"  {verb}", run.Out));
+        Assert.All(["demo", "generate", "chat", "compare", "trace", "eval", "inspect", "tokenize", "doctor", "cache"], verb => Assert.Contains($"  {verb}", run.Out));
         Assert.Equal("", run.Error);
     }
 
@@ -53,6 +53,16 @@ public class OtherCommandTests
         bool isUsable = run.Json.GetProperty("cuda").GetProperty("usable").GetBoolean();
         Assert.Equal(isUsable, run.Json.GetProperty("cuda").GetProperty("problems").GetArrayLength() == 0);
         Assert.Contains(isUsable ? "usable" : "not usable", (await CommandRun.RunAsync("doctor")).Succeeded().Out);
+    }
+
+    [Fact]
+    public async Task The_kernel_cache_is_listed_and_cleared()
+    {
+        using var scratch = new ScratchFolder();
+        CommandRun empty = (await CommandRun.RunAsync("cache", "list", "--folder", scratch["kernels"], "--json")).Succeeded();
+        Assert.Equal(0, empty.Json.GetProperty("entries").GetArrayLength());
+        Assert.Contains("0 kernels", (await CommandRun.RunAsync("cache", "list", "--folder", scratch["kernels"])).Succeeded().Out);
+        Assert.Equal(0, (await CommandRun.RunAsync("cache", "clear", "--folder", scratch["kernels"], "--json")).Succeeded().Json.GetProperty("deleted_files").GetInt32());
     }
 
     [Fact]
