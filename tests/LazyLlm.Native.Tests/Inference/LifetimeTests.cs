@@ -2,6 +2,7 @@ using System.Diagnostics.Metrics;
 using LazyLlm.Native.Diagnostics;
 using LazyLlm.Native.Errors;
 using LazyLlm.Native.Inference;
+using LazyLlm.Native.Models;
 using LazyLlm.Native.Pruning;
 using LazyLlm.Native.Sampling;
 using LazyLlm.Testing;
@@ -181,6 +182,49 @@ public sealed class LifetimeTests
         }
     }
 
+    [Fact]
+    public async Task Loading_stops_where_it_is_cancelled_and_can_be_done_again()
+    {
+        using var cancellation = new CancellationTokenSource();
+        var stop = new StopLoading(cancellation);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => LlamaEngine.LoadAsync(Model, Cpu, stop, cancellation.Token));
+        Assert.InRange(stop.BytesRead, 1, stop.BytesTotal - 1);
+        using LlamaEngine engine = await LlamaEngine.LoadAsync(Model, Cpu);
+        Assert.InRange(engine.WeightBytes, stop.BytesTotal, stop.BytesTotal * 11 / 10);
+    }
+
+    [Theory]
+    [InlineData(0xFF)]
+    [InlineData(0x00)]
+    public async Task Weights_that_are_no_numbers_or_all_zero_end_in_an_error_or_a_token_and_nothing_else(byte filling)
+    {
+        using var scratch = new ScratchFolder();
+        File.Copy(Path.Combine(Model, "config.json"), scratch["config.json"]);
+        byte[] weights = File.ReadAllBytes(Path.Combine(Model, "model.safetensors"));
+        int data = 8 + (int)BitConverter.ToInt64(weights);
+        weights.AsSpan(data).Fill(filling);
+        File.WriteAllBytes(scratch["model.safetensors"], weights);
+        using LlamaEngine engine = await LlamaEngine.LoadAsync(scratch.Path, Cpu);
+        using Session session = engine.CreateSession(PruningSchedule.Parse("2:0.5"));
+        session.Append([1, 2, 3, 4]);
+        async Task Generate()
+        {
+            await foreach (GeneratedToken token in session.GenerateAsync(new SamplingOptions { MaxTokens = 3, IgnoreEndTokens = true }))
+            {
+                Assert.Equal(0, token.Id);
+            }
+        }
+
+        if (filling == 0)
+        {
+            await Generate();
+        }
+        else
+        {
+            await Assert.ThrowsAsync<InvalidLogitsException>(Generate);
+        }
+    }
+
     private static void RunSessions(LlamaEngine engine, PruningSchedule schedule, int[] prompt, int count)
     {
         for (int i = 0; i < count; i++)
@@ -196,6 +240,19 @@ public sealed class LifetimeTests
         GC.WaitForPendingFinalizers();
         GC.Collect();
         return GC.GetTotalMemory(forceFullCollection: true);
+    }
+
+    private sealed class StopLoading(CancellationTokenSource cancellation) : IProgress<LoadProgress>
+    {
+        public long BytesRead { get; private set; }
+
+        public long BytesTotal { get; private set; }
+
+        public void Report(LoadProgress value)
+        {
+            (BytesRead, BytesTotal) = (value.BytesRead, value.BytesTotal);
+            cancellation.Cancel();
+        }
     }
 
     private sealed class DisposeInside(Session session) : IProgress<PrefillProgress>
