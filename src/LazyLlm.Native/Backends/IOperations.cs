@@ -17,6 +17,16 @@ internal interface IOperations : IDisposable
     /// <summary>Bytes that the weights take on the device.</summary>
     long WeightBytes { get; }
 
+    /// <summary>Bytes that could still be taken for caches: the host's free memory where the device has none of its own.</summary>
+    long FreeBytes
+    {
+        get
+        {
+            GCMemoryInfo memory = GC.GetGCMemoryInfo();
+            return Math.Max(0, memory.TotalAvailableMemoryBytes - memory.MemoryLoadBytes);
+        }
+    }
+
     /// <summary>Memory for a session of at most <paramref name="capacity"/> positions.</summary>
     ISequenceMemory CreateSequence(StagePlan plan, int capacity);
 

@@ -42,6 +42,10 @@ public static class EngineMetrics
 
     private static readonly UpDownCounter<long> AuxBytes = Meter.CreateUpDownCounter<long>("lazyllm.aux_cache.bytes", "By", "Aux caches of all sessions in use.");
 
+    private static readonly UpDownCounter<long> WaitingRequests = Meter.CreateUpDownCounter<long>("lazyllm.requests.waiting", "{request}", "Requests in the queues of schedulers.");
+
+    private static readonly UpDownCounter<long> RunningRequests = Meter.CreateUpDownCounter<long>("lazyllm.requests.running", "{request}", "Requests that hold a session of a scheduler.");
+
     /// <summary>Records a finished run.</summary>
     internal static void RecordRun(RunStatistics run)
     {
@@ -73,5 +77,12 @@ public static class EngineMetrics
     {
         KeyValueBytes.Add(keyValueBytes);
         AuxBytes.Add(auxBytes);
+    }
+
+    /// <summary>Records that requests came to a scheduler's queue or its running ones, or left.</summary>
+    internal static void RecordRequests(int waiting, int running)
+    {
+        WaitingRequests.Add(waiting);
+        RunningRequests.Add(running);
     }
 }

@@ -67,17 +67,7 @@ public sealed class LlamaEngine : IDisposable
     public Session CreateSession(PruningSchedule? schedule = null)
     {
         schedule ??= PruningSchedule.None;
-        StagePlan plan = schedule.PlanFor(Config.LayerCount);
-        Acquire();
-        try
-        {
-            return new Session(this, new Sequence(_operations.CreateSequence(plan, ContextLength), plan, ContextLength), schedule);
-        }
-        catch
-        {
-            Release();
-            throw;
-        }
+        return new Session(this, CreateSequence(schedule), schedule);
     }
 
     /// <summary>Frees the weights once the last session is disposed. May be called twice.</summary>
@@ -86,6 +76,40 @@ public sealed class LlamaEngine : IDisposable
         if (Interlocked.Exchange(ref _isDisposed, 1) == 0)
         {
             Release();
+        }
+    }
+
+    /// <summary>Bytes that the device could still give to caches.</summary>
+    internal long FreeBytes => _operations.FreeBytes;
+
+    /// <summary>An empty sequence, which keeps the engine alive until <see cref="Release"/>.</summary>
+    internal Sequence CreateSequence(PruningSchedule schedule)
+    {
+        StagePlan plan = schedule.PlanFor(Config.LayerCount);
+        Acquire();
+        try
+        {
+            return new Sequence(_operations.CreateSequence(plan, ContextLength), plan, ContextLength);
+        }
+        catch
+        {
+            Release();
+            throw;
+        }
+    }
+
+    /// <summary>A copy of a sequence, which keeps the engine alive like the first.</summary>
+    internal Sequence ForkSequence(Sequence sequence)
+    {
+        Acquire();
+        try
+        {
+            return sequence.Fork();
+        }
+        catch
+        {
+            Release();
+            throw;
         }
     }
 

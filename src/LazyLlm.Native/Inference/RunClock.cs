@@ -7,7 +7,7 @@ namespace LazyLlm.Native.Inference;
 /// <summary>The times and counts of a run, from its start on.</summary>
 internal sealed class RunClock
 {
-    private readonly long _start = Stopwatch.GetTimestamp();
+    private readonly long _start;
     private readonly int _startLength;
     private readonly long[] _startComputed;
     private readonly long[] _startRevived;
@@ -15,8 +15,12 @@ internal sealed class RunClock
     private long _lastToken;
     private int _generatedTokens;
 
-    public RunClock(Sequence sequence)
+    /// <summary>Starts a run.</summary>
+    /// <param name="sequence">What the run goes on from.</param>
+    /// <param name="start">When it began, by <see cref="Stopwatch"/>, where that was earlier: a request that waited.</param>
+    public RunClock(Sequence sequence, long? start = null)
     {
+        _start = start ?? Stopwatch.GetTimestamp();
         _startLength = sequence.Length;
         _startComputed = sequence.Computed.ToArray();
         _startRevived = sequence.Revived.ToArray();

@@ -253,12 +253,7 @@ public sealed partial class Session : IDisposable
         return _logits;
     }
 
-    private void RecordStage(Sequence sequence, Stage stage)
-    {
-        int[] kept = new int[sequence.Tokens.TokenCount];
-        sequence.Memory.ReadTokenSet(kept);
-        _stageTraces.Add(new StageTrace(stage, kept, sequence.Tokens.Rows, sequence.Tokens.Revived));
-    }
+    private void RecordStage(Sequence sequence, Stage stage) => _stageTraces.Add(StageTrace.Of(sequence, stage));
 
     private void RecordCaches()
     {

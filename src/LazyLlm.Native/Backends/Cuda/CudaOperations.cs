@@ -60,6 +60,9 @@ internal sealed partial class CudaOperations : IOperations
     /// <inheritdoc/>
     public long WeightBytes => _weights.ByteLength;
 
+    /// <inheritdoc/>
+    public long FreeBytes => Context.Memory.FreeBytes();
+
     /// <summary>Brings a model onto a GPU: checks it, plans memory, compiles kernels, uploads weights.</summary>
     /// <exception cref="Errors.DeviceException">The device or its compiler refuses, or the model needs what the kernels do not support.</exception>
     /// <exception cref="Errors.DeviceMemoryException">The model does not fit; the message says what would.</exception>

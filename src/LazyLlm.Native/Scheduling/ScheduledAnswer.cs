@@ -1,0 +1,142 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using System.Threading.Channels;
+using LazyLlm.Native.Diagnostics;
+using LazyLlm.Native.Errors;
+using LazyLlm.Native.Inference;
+
+namespace LazyLlm.Native.Scheduling;
+
+/// <summary>
+/// The answer to one request: its tokens as they come, and its figures once it has ended. Read it to the end, or dispose
+/// it: an answer that is disposed takes no more turns, and its memory returns.
+/// </summary>
+public sealed class ScheduledAnswer : IAsyncDisposable
+{
+    private readonly Channel<GeneratedToken> _tokens = Channel.CreateUnbounded<GeneratedToken>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly CancellationTokenRegistration _registration;
+    private readonly CancellationToken _cancellation;
+    private readonly Scheduler _scheduler;
+    private volatile bool _isCancelled;
+    private volatile int _state;
+    private int _unread;
+
+    internal ScheduledAnswer(Scheduler scheduler, GenerationRequest request, long number, long memory, TimeSpan? timeLimit, CancellationToken cancellation)
+    {
+        _scheduler = scheduler;
+        Request = request;
+        Number = number;
+        PromisedBytes = memory;
+        TimeLimit = timeLimit;
+        _cancellation = cancellation;
+        _registration = cancellation.UnsafeRegister(static (answer, _) => ((ScheduledAnswer)answer!).Cancel(), this);
+    }
+
+    /// <summary>Number of the request at its scheduler, from 1 on.</summary>
+    public long Number { get; }
+
+    /// <summary>What was asked.</summary>
+    public GenerationRequest Request { get; }
+
+    /// <summary>Where the request stands.</summary>
+    public RequestState State => (RequestState)_state;
+
+    /// <summary>Tokens generated so far.</summary>
+    public int GeneratedTokens { get; private set; }
+
+    /// <summary>Layers of the prefill that have run.</summary>
+    public int PrefillLayers { get; internal set; }
+
+    /// <summary>Prompt tokens that a saved prefix spared.</summary>
+    public int ReusedTokens { get; internal set; }
+
+    /// <summary>Time in the queue; zero while it is still there.</summary>
+    public TimeSpan QueueTime { get; private set; }
+
+    /// <summary>Time since the request was made.</summary>
+    public TimeSpan Age => Stopwatch.GetElapsedTime(Submitted);
+
+    /// <summary>The figures of the run, with times from the moment of the request on; null until the answer has ended.</summary>
+    public RunStatistics? Statistics { get; internal set; }
+
+    /// <summary>What the stages of the prompt's last step saw; null without <see cref="GenerationRequest.Tracing"/>.</summary>
+    public StepTrace? PrefillTrace { get; internal set; }
+
+    internal long Submitted { get; } = Stopwatch.GetTimestamp();
+
+    internal long PromisedBytes { get; }
+
+    internal TimeSpan? TimeLimit { get; }
+
+    internal bool IsReaderSlow => Volatile.Read(ref _unread) >= _scheduler.Options.UnreadLimit;
+
+    /// <summary>The tokens as they come. One reader, once.</summary>
+    /// <exception cref="OperationCanceledException">The request was cancelled, or the answer disposed.</exception>
+    /// <exception cref="TimeLimitException">The request took too long.</exception>
+    /// <exception cref="LazyLlmException">The device failed.</exception>
+    public async IAsyncEnumerable<GeneratedToken> ReadAllAsync([EnumeratorCancellation] CancellationToken cancellation = default)
+    {
+        await foreach (GeneratedToken token in _tokens.Reader.ReadAllAsync(cancellation).ConfigureAwait(false))
+        {
+            if (Interlocked.Decrement(ref _unread) == _scheduler.Options.UnreadLimit - 1)
+            {
+                _scheduler.Wake();
+            }
+
+            yield return token;
+        }
+    }
+
+    /// <summary>Ends the request, wherever it stands, within a layer of the step under way. Does not wait for it.</summary>
+    public void Cancel()
+    {
+        _isCancelled = true;
+        _scheduler.Wake();
+    }
+
+    /// <summary>Ends the request if it still runs, and waits until its memory is back.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        Cancel();
+        await _ended.Task.ConfigureAwait(false);
+    }
+
+    /// <summary>Why the request has to end now, or null.</summary>
+    internal Exception? Verdict()
+    {
+        if (_isCancelled)
+        {
+            return _cancellation.IsCancellationRequested
+                ? new OperationCanceledException(_cancellation)
+                : new OperationCanceledException("The answer was disposed before its end, or the scheduler has stopped.");
+        }
+
+        return TimeLimit is TimeSpan limit && Age >= limit ? new TimeLimitException(limit, State.ToString().ToLowerInvariant()) : null;
+    }
+
+    internal void Enter(RequestState state)
+    {
+        if (State == RequestState.Waiting)
+        {
+            QueueTime = Age;
+        }
+
+        _state = (int)state;
+    }
+
+    internal void Write(GeneratedToken token)
+    {
+        GeneratedTokens++;
+        Interlocked.Increment(ref _unread);
+        _tokens.Writer.TryWrite(token);
+    }
+
+    internal void End(Exception? failure)
+    {
+        _registration.Unregister();
+        _state = (int)RequestState.Ended;
+        _tokens.Writer.TryComplete(failure);
+        _ended.TrySetResult();
+    }
+}
