@@ -63,6 +63,7 @@ internal static class LazyLlmTool
             InspectCommand.Create(terminal),
             TokenizeCommand.Create(terminal),
             DoctorCommand.Create(terminal),
+            KernelsCommand.Create(terminal),
             CacheCommand.Create(terminal),
         };
         root.Options.Add(Notes.CreateQuietFlag());

@@ -68,7 +68,7 @@ internal sealed partial class CudaOperations : IOperations
     /// <exception cref="Errors.DeviceMemoryException">The model does not fit; the message says what would.</exception>
     public static CudaOperations Load(ModelWeights source, CudaOptions options, IProgress<LoadProgress>? progress, CancellationToken cancellation)
     {
-        TensorType storage = options.Storage ?? (source.Config.DeclaredType == TensorType.Float16 ? TensorType.Float16 : TensorType.BFloat16);
+        TensorType storage = options.Storage ?? StorageOf(source.Config);
         var shape = new DeviceShape(source.Config, storage);
         CudaSupport.Check(source.Config);
         CudaContext? context = null;
@@ -97,6 +97,9 @@ internal sealed partial class CudaOperations : IOperations
             throw;
         }
     }
+
+    /// <summary>The format that a model is stored in unless another is asked for: its own, if that has 16 bits.</summary>
+    public static TensorType StorageOf(ModelConfig config) => config.DeclaredType == TensorType.Float16 ? TensorType.Float16 : TensorType.BFloat16;
 
     /// <summary>The programs that a model needs on a GPU.</summary>
     public static IReadOnlyList<KernelProgram> Programs(DeviceShape shape, ComputeCapability capability) =>

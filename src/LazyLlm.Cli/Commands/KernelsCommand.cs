@@ -1,0 +1,123 @@
+using System.CommandLine;
+using System.Globalization;
+using LazyLlm.Cli.Output;
+using LazyLlm.Native.Backends.Cuda;
+using LazyLlm.Native.Backends.Cuda.Compilation;
+using LazyLlm.Native.Backends.Cuda.Execution;
+using LazyLlm.Native.Models;
+
+namespace LazyLlm.Cli.Commands;
+
+/// <summary><c>lazyllm kernels</c>: the CUDA programs of a model, compiled for any architecture. Needs NVRTC, and no GPU.</summary>
+internal static class KernelsCommand
+{
+    /// <summary>Used without <c>--model</c>.</summary>
+    private static readonly ModelConfig Llama2 = new()
+    {
+        HiddenSize = 4096,
+        IntermediateSize = 11008,
+        LayerCount = 32,
+        HeadCount = 32,
+        KeyValueHeadCount = 32,
+        HeadSize = 128,
+        VocabularySize = 32000,
+        ContextLength = 4096,
+        NormEpsilon = 1e-5,
+        RopeTheta = 10000,
+        TiedEmbeddings = false,
+        DeclaredType = TensorType.BFloat16,
+    };
+
+    private static readonly Option<string?> Model = new("--model", "-m") { Description = "Model folder whose shape counts; that of Llama 2 7B by default.", HelpName = "DIR", Recursive = true };
+
+    private static readonly Option<string> Architecture = new("--arch") { Description = "Architecture, such as sm_80 or sm_90.", HelpName = "sm_XX", Recursive = true, DefaultValueFactory = _ => "sm_80" };
+
+    private static readonly Option<TensorType?> Storage = new("--storage") { Description = "Number format of weights and K/V; the checkpoint's by default.", HelpName = "bfloat16|float16|float32", Recursive = true };
+
+    public static Command Create(Terminal terminal)
+    {
+        var list = new Command("list", "List the programs and their variants.");
+        list.SetAction(arguments => List(terminal, Programs(arguments, out _)));
+        var compile = new Command("compile", "Compile them, and show what each kernel takes: registers, shared memory, stack and spills in bytes.");
+        compile.SetAction((arguments, cancellation) => Task.FromResult(Compile(terminal, arguments, cancellation)));
+        var folder = new Option<string>("--out") { Description = "Folder for the sources, the PTX and the machine code (CUBIN).", HelpName = "DIR", Required = true };
+        var dump = new Command("dump", "Write sources, PTX and machine code to a folder.") { folder };
+        dump.SetAction((arguments, cancellation) => Task.FromResult(Dump(terminal, arguments, arguments.GetRequiredValue(folder), cancellation)));
+        return new Command("kernels", "List, compile or dump the CUDA kernels of a model. Needs NVRTC, and no GPU.") { Model, Architecture, Storage, list, compile, dump };
+    }
+
+    private static IReadOnlyList<KernelProgram> Programs(ParseResult arguments, out ComputeCapability capability)
+    {
+        string architecture = arguments.GetValue(Architecture)!;
+        if (!ComputeCapability.TryParse(architecture, out capability) || capability < ComputeCapability.Minimum)
+        {
+            throw new UsageException($"--arch: found '{architecture}', expected an architecture from sm_80 on.");
+        }
+
+        if (arguments.GetValue(Model) is not string path)
+        {
+            return ModelKernels.Programs(Llama2, arguments.GetValue(Storage), capability);
+        }
+
+        using ModelFolder folder = ModelFolder.Open(path);
+        return ModelKernels.Programs(folder.Config, arguments.GetValue(Storage), capability);
+    }
+
+    private static int List(Terminal terminal, IReadOnlyList<KernelProgram> programs)
+    {
+        foreach (KernelProgram program in programs)
+        {
+            terminal.Out.WriteLine(program.Name);
+        }
+
+        return ExitCode.Success;
+    }
+
+    private static int Compile(Terminal terminal, ParseResult arguments, CancellationToken cancellation)
+    {
+        IReadOnlyList<KernelProgram> programs = Programs(arguments, out ComputeCapability capability);
+        KernelCompiler compiler = Open(terminal, capability);
+        var table = new TextTable();
+        table.Add("kernel", "target", "registers", "shared", "stack", "spills");
+        table.AddRule();
+        foreach (CompiledKernel compiled in compiler.CompileAll(programs, cancellation: cancellation))
+        {
+            foreach (KernelUsage usage in compiled.Usage)
+            {
+                table.Add(usage.Kernel, compiled.Target, Number(usage.Registers), Number(usage.SharedBytes), Number(usage.StackBytes), Number(usage.SpillBytes));
+            }
+        }
+
+        table.WriteTo(terminal.Out);
+        return ExitCode.Success;
+    }
+
+    private static int Dump(Terminal terminal, ParseResult arguments, string folder, CancellationToken cancellation)
+    {
+        IReadOnlyList<KernelProgram> programs = Programs(arguments, out ComputeCapability capability);
+        KernelCompiler compiler = Open(terminal, capability);
+        Directory.CreateDirectory(folder);
+        foreach (KernelSourceFile source in compiler.Sources.All)
+        {
+            File.WriteAllText(Path.Combine(folder, source.Name), source.Text);
+        }
+
+        foreach (KernelProgram program in programs)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            CompiledKernel compiled = compiler.Compile(program);
+            string name = Path.Combine(folder, $"{Path.GetFileNameWithoutExtension(program.Source)}-{compiled.Target}");
+            File.WriteAllBytes(name + ".cubin", compiled.Image.ToArray());
+            File.WriteAllText(name + ".ptx", compiler.CompileToPtx(program));
+            terminal.Out.WriteLine(name + ".cubin");
+            terminal.Out.WriteLine(name + ".ptx");
+        }
+
+        return ExitCode.Success;
+    }
+
+    private static KernelCompiler Open(Terminal terminal, ComputeCapability capability) =>
+        KernelCompiler.Open(capability, KernelCache.Open(null, warning => terminal.Error.WriteLine($"lazyllm: {warning}")));
+
+    private static string Number(int value) => value.ToString(CultureInfo.InvariantCulture);
+}
