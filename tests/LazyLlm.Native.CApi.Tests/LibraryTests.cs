@@ -1,0 +1,110 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using System.Text.RegularExpressions;
+
+namespace LazyLlm.Native.CApi.Tests;
+
+/// <summary>The published library, its header and the samples, from outside.</summary>
+public sealed partial class LibraryTests(PublishedLibrary library) : IClassFixture<PublishedLibrary>
+{
+    private static string Header => File.ReadAllText(Path.Combine(RepositoryFiles.Root, "src", "LazyLlm.Native.CApi", "include", "lazyllm.h"));
+
+    [Fact]
+    public void The_header_declares_what_the_library_exports_and_nothing_else()
+    {
+        string path = library.Require();
+        Assert.SkipUnless(PublishedLibrary.Finds("nm"), "There is no nm.");
+        (int code, string output) = PublishedLibrary.Run("nm", ["-D", "--defined-only", path]);
+        Assert.True(code == 0, output);
+        // The symbol version is no symbol, and the debug header is data that debuggers of NativeAOT programs look for.
+        string[] exported = [.. output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(line => !line.Contains(" A ", StringComparison.Ordinal)).Select(line => line.Split(' ')[^1].Split('@')[0]).Order(StringComparer.Ordinal)];
+        string declarations = Comments().Replace(Header, "");
+        string[] declared = [.. Declarations().Matches(declarations).Select(match => match.Groups[1].Value).Order(StringComparer.Ordinal)];
+        Assert.NotEmpty(declared);
+        Assert.Equal(declared, exported.Where(name => name != "DotNetRuntimeDebugHeader"));
+    }
+
+    [Fact]
+    public void The_structs_of_the_header_are_those_of_the_library()
+    {
+        var source = new StringBuilder("#include \"lazyllm.h\"\n#include <stdio.h>\nint main(void) {\n");
+        var expected = new StringBuilder();
+        void Add<T>(string name)
+            where T : unmanaged
+        {
+            source.Append($"printf(\"{name} %zu\\n\", sizeof({name}));\n");
+            expected.Append($"{name} {Marshal.SizeOf<T>()}\n");
+            foreach (System.Reflection.FieldInfo field in typeof(T).GetFields())
+            {
+                string cName = Capitals().Replace(field.Name, "_$0").ToLowerInvariant();
+                source.Append($"printf(\"{cName} %zu\\n\", offsetof({name}, {cName}));\n");
+                expected.Append($"{cName} {Marshal.OffsetOf<T>(field.Name)}\n");
+            }
+        }
+
+        Add<TextLayout>("lazyllm_text");
+        Add<EngineOptionsLayout>("lazyllm_engine_options");
+        Add<EngineInfoLayout>("lazyllm_engine_info");
+        Add<StepOptionsLayout>("lazyllm_step_options");
+        Add<SamplingLayout>("lazyllm_sampling");
+        Add<TokenLayout>("lazyllm_token");
+        Add<StatisticsLayout>("lazyllm_statistics");
+        library.Require();
+        string file = library.Scratch("layout.c");
+        File.WriteAllText(file, source.Append("return 0; }\n").ToString());
+        Assert.Equal((0, expected.ToString()), PublishedLibrary.Run(library.Compile(file), []));
+    }
+
+    [Fact]
+    public void The_result_codes_of_the_header_are_those_of_the_library()
+    {
+        string[] header = [.. Codes().Matches(Header).Select(match => $"{match.Groups[1].Value.Replace("_", "", StringComparison.Ordinal)}={match.Groups[2].Value}".ToUpperInvariant())];
+        Assert.Equal(Enum.GetValues<ResultCode>().Select(code => $"{code}={(int)code}".ToUpperInvariant()), header);
+    }
+
+    [Theory]
+    [InlineData("none", false)]
+    [InlineData("4:0.5", true)]
+    public void The_C_sample_answers(string schedule, bool prunes)
+    {
+        string program = library.Compile(Path.Combine(RepositoryFiles.Root, "samples", "c", "generate.c"));
+        (int code, string output) = PublishedLibrary.Run(program, [RepositoryFiles.Demo, schedule]);
+        Assert.True(code == 0, output);
+        string[] lines = output.Split('\n');
+        Assert.Equal(" attic", lines[0]);
+        Match pairs = Pairs().Match(lines[1]);
+        Assert.Equal(prunes, int.Parse(pairs.Groups[1].Value) < int.Parse(pairs.Groups[2].Value));
+    }
+
+    [Theory]
+    [InlineData("none")]
+    [InlineData("4:0.5")]
+    public void The_Python_sample_answers(string schedule)
+    {
+        string path = library.Require();
+        Assert.SkipUnless(PublishedLibrary.Finds("python3"), "There is no python3.");
+        Assert.Equal((0, " attic\n"), PublishedLibrary.Run("python3", [Path.Combine(RepositoryFiles.Root, "samples", "python", "generate.py"), path, RepositoryFiles.Demo, schedule]));
+    }
+
+    [Fact]
+    public void Misuse_gets_an_error_and_never_a_crash()
+    {
+        string program = library.Compile(Path.Combine(RepositoryFiles.Root, "tests", "LazyLlm.Native.CApi.Tests", "faults.c"));
+        Assert.Equal((0, "0 failures\n"), PublishedLibrary.Run(program, [RepositoryFiles.Demo]));
+    }
+
+    [GeneratedRegex(@"/\*.*?\*/", RegexOptions.Singleline)]
+    private static partial Regex Comments();
+
+    [GeneratedRegex(@"^(?:lazyllm_result|uint32_t|int32_t|void|const char \*) ?(lazyllm_\w+)\(", RegexOptions.Multiline)]
+    private static partial Regex Declarations();
+
+    [GeneratedRegex("(?<!^)[A-Z]")]
+    private static partial Regex Capitals();
+
+    [GeneratedRegex(@"LAZYLLM_(?:ERROR_)?((?<=ERROR_)\w+|OK) = (\d+)")]
+    private static partial Regex Codes();
+
+    [GeneratedRegex(@"(\d+) of (\d+) ")]
+    private static partial Regex Pairs();
+}
