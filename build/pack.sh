@@ -21,7 +21,7 @@ archive() {
     stage=$(mktemp -d)
     dotnet publish "$project" --configuration Release --runtime "$rid" --output "$stage/$name" --verbosity quiet --nologo \
         -p:PublishAot=true -p:StripSymbols=true
-    rm -f "$stage/$name"/*.dbg "$stage/$name"/*.pdb
+    rm -f "$stage/$name"/*.dbg "$stage/$name"/*.pdb "$stage/$name"/*.xml
     cp LICENSE README.md "$stage/$name/"
     [ -f "$project/include/lazyllm.h" ] && cp "$project/include/lazyllm.h" "$stage/$name/"
     tar --sort=name --owner=0 --group=0 --numeric-owner --mtime='2000-01-01' -C "$stage" -cJf "$out/$name-$rid.tar.xz" "$name"
