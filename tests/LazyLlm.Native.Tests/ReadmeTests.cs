@@ -16,7 +16,7 @@ public partial class ReadmeTests
     [Fact]
     public void The_sample_answers_both_questions()
     {
-        string configuration = Path.GetFileName(Path.GetDirectoryName(Path.GetDirectoryName(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar)))!);
+        string configuration = Path.GetFileName(Path.GetDirectoryName(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar)))!;
         string program = Path.Combine(RepositoryFiles.Root, "samples", "quickstart", "bin", configuration, "net10.0", "quickstart.dll");
         Assert.SkipUnless(File.Exists(program), $"{program} is not built.");
         using Process run = Process.Start(new ProcessStartInfo("dotnet", [program]) { WorkingDirectory = RepositoryFiles.Root, RedirectStandardOutput = true })!;

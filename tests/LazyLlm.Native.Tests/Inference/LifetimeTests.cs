@@ -10,6 +10,8 @@ using Xunit;
 
 namespace LazyLlm.Native.Tests.Inference;
 
+/// <summary>Memory is counted for the whole process, so these tests run while no others do.</summary>
+[Collection(EnvironmentTests.Name)]
 public sealed class LifetimeTests
 {
     private static readonly EngineOptions Cpu = new() { Device = "cpu" };
