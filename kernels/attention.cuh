@@ -4,7 +4,6 @@
 #include "storage.cuh"
 
 #define HEAD_SIZE LAZYLLM_HEAD_SIZE
-#define LOG2_E 1.4426950408889634f
 #define MINUS_INFINITY __uint_as_float(0xFF800000u)
 
 /// Attention of the rows C of one sequence over its token set T in one layer.

@@ -250,7 +250,7 @@ LAZYLLM_DEVICE u32 mark_kept(const u32 (&keys)[PER_THREAD], const float (&import
     return kept;
 }
 
-/// Writes what the thread keeps; `equal_kept_before` are equal entries kept in the tiles before.
+/// Writes what the thread keeps, from place `place` of T and row `computed` of C on.
 LAZYLLM_DEVICE void write_kept(const SelectArgs &args, i32 first, u32 kept, u32 place, u32 computed)
 {
 #pragma unroll
