@@ -39,7 +39,9 @@ internal static class KernelsCommand
         var list = new Command("list", "List the programs and their variants.");
         list.SetAction(arguments => List(terminal, Programs(arguments, out _)));
         var compile = new Command("compile", "Compile them, and show what each kernel takes: registers, shared memory, stack and spills in bytes.");
-        compile.SetAction((arguments, cancellation) => Task.FromResult(Compile(terminal, arguments, cancellation)));
+        var strict = new Option<bool>("--no-spills") { Description = "Fail if a kernel has a stack or spills registers, or if the compiler does not say." };
+        compile.Add(strict);
+        compile.SetAction((arguments, cancellation) => Task.FromResult(Compile(terminal, arguments, arguments.GetValue(strict), cancellation)));
         var folder = new Option<string>("--out") { Description = "Folder for the sources, the PTX and the machine code (CUBIN).", HelpName = "DIR", Required = true };
         var dump = new Command("dump", "Write sources, PTX and machine code to a folder.") { folder };
         dump.SetAction((arguments, cancellation) => Task.FromResult(Dump(terminal, arguments, arguments.GetRequiredValue(folder), cancellation)));
@@ -73,23 +75,40 @@ internal static class KernelsCommand
         return ExitCode.Success;
     }
 
-    private static int Compile(Terminal terminal, ParseResult arguments, CancellationToken cancellation)
+    private static int Compile(Terminal terminal, ParseResult arguments, bool noSpills, CancellationToken cancellation)
     {
         IReadOnlyList<KernelProgram> programs = Programs(arguments, out ComputeCapability capability);
         KernelCompiler compiler = Open(terminal, capability);
         var table = new TextTable();
         table.Add("kernel", "target", "registers", "shared", "stack", "spills");
         table.AddRule();
+        var faults = new List<string>();
         foreach (CompiledKernel compiled in compiler.CompileAll(programs, cancellation: cancellation))
         {
+            if (compiled.Usage.Count == 0)
+            {
+                faults.Add($"{compiled.Name}: the compiler's log does not say what its kernels take.");
+            }
+
             foreach (KernelUsage usage in compiled.Usage)
             {
+                if (usage.StackBytes + usage.SpillBytes > 0)
+                {
+                    faults.Add($"{usage.Kernel} of {compiled.Name}: {usage.StackBytes} bytes of stack, {usage.SpillBytes} of spills.");
+                }
+
                 table.Add(usage.Kernel, compiled.Target, Number(usage.Registers), Number(usage.SharedBytes), Number(usage.StackBytes), Number(usage.SpillBytes));
             }
         }
 
         table.WriteTo(terminal.Out);
-        return ExitCode.Success;
+        if (!noSpills || faults.Count == 0)
+        {
+            return ExitCode.Success;
+        }
+
+        faults.ForEach(fault => terminal.Error.WriteLine($"lazyllm: {fault}"));
+        return ExitCode.Failure;
     }
 
     private static int Dump(Terminal terminal, ParseResult arguments, string folder, CancellationToken cancellation)

@@ -19,6 +19,7 @@ internal static unsafe class CudaTestDevice
 
     private static readonly Lazy<string?> Problem = new(Prepare);
     private static readonly Lazy<KernelCompiler> SharedCompiler = new(OpenCompiler);
+    private static readonly Lazy<KernelLibrary> GpuLibrary = new(() => new KernelLibrary(CudaContext.Open(CudaDevice.Open()), Compiler));
     private static delegate* unmanaged[Cdecl]<byte*, byte*, int> s_set;
     private static delegate* unmanaged[Cdecl]<byte*, long> s_get;
     private static delegate* unmanaged[Cdecl]<void> s_reset;
@@ -28,6 +29,12 @@ internal static unsafe class CudaTestDevice
 
     /// <summary>One compiler for all tests, so that a kernel is compiled once.</summary>
     public static KernelCompiler Compiler => SharedCompiler.Value;
+
+    /// <summary>
+    /// On a GPU, kernels that are loaded once for all tests: loading takes longer than most tests, and under a sanitizer, which
+    /// rewrites what is loaded, far longer. Null on the stand-in, where each test leaves nothing behind.
+    /// </summary>
+    public static KernelLibrary? SharedLibrary => IsGpu ? GpuLibrary.Value : null;
 
     /// <summary>Variables for a child process that uses the same driver and NVRTC.</summary>
     public static (string Name, string? Value)[] Variables =>

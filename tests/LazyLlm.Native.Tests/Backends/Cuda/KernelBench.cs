@@ -25,9 +25,13 @@ internal sealed class KernelBench : IDisposable
         Context = CudaTestDevice.Open();
         Storage = storage;
         Stream = new CudaStream(Context);
-        Library = new KernelLibrary(Context, CudaTestDevice.Compiler);
+        Library = CudaTestDevice.SharedLibrary ?? new KernelLibrary(Context, CudaTestDevice.Compiler);
         _random = new Random(seed);
-        _owned.AddRange([Library, Stream]);
+        _owned.Add(Stream);
+        if (Library != CudaTestDevice.SharedLibrary)
+        {
+            _owned.Add(Library);
+        }
     }
 
     /// <summary>The formats that kernels are compiled for.</summary>

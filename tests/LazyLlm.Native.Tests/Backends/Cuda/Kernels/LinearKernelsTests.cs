@@ -8,11 +8,17 @@ namespace LazyLlm.Native.Tests.Backends.Cuda.Kernels;
 public class LinearKernelsTests
 {
     public static MatrixTheoryData<TensorType, (int Rows, int N, int K)> Shapes => new(
-        [TensorType.BFloat16, TensorType.Float16, TensorType.Float32],
-        [
-            (1, 8, 8), (1, 33, 64), (2, 31, 40), (3, 97, 264), (4, 128, 2056), (5, 127, 72), (7, 1, 88), (8, 255, 352),
-            (9, 8, 8), (9, 40, 24), (31, 104, 72), (32, 128, 128), (33, 136, 200), (64, 72, 1000), (65, 248, 64), (127, 136, 104), (131, 152, 136),
-        ]);
+        TestShapes.Of([TensorType.BFloat16, TensorType.Float16, TensorType.Float32], [TensorType.BFloat16, TensorType.Float32]),
+        TestShapes.Of(
+            [
+                (1, 8, 8), (1, 33, 64), (2, 31, 40), (3, 97, 264), (4, 128, 2056), (5, 127, 72), (7, 1, 88), (8, 255, 352),
+                (9, 8, 8), (9, 40, 24), (31, 104, 72), (32, 128, 128), (33, 136, 200), (64, 72, 1000), (65, 248, 64), (127, 136, 104), (131, 152, 136),
+            ],
+            [(1, 33, 64), (2, 31, 40), (4, 128, 2056), (7, 1, 88), (33, 136, 200), (131, 152, 136)]));
+
+    public static TheoryData<int, int, int> LlamaShapes => TestShapes.AreSmall
+        ? new() { { 1, 64, 4096 }, { 16, 32, 4096 } }
+        : new() { { 1, 12288, 4096 }, { 1, 4096, 11008 }, { 16, 256, 4096 }, { 16, 64, 11008 } };
 
     [Theory]
     [MemberData(nameof(Shapes))]
@@ -128,10 +134,7 @@ public class LinearKernelsTests
     }
 
     [Theory]
-    [InlineData(1, 12288, 4096)]
-    [InlineData(1, 4096, 11008)]
-    [InlineData(16, 256, 4096)]
-    [InlineData(16, 64, 11008)]
+    [MemberData(nameof(LlamaShapes))]
     public void The_shapes_of_Llama_2_7B_are_right(int rows, int n, int k)
     {
         using var bench = new KernelBench(TensorType.BFloat16);
@@ -140,6 +143,24 @@ public class LinearKernelsTests
         ulong output = bench.StoredFloats(rows * n);
         Launch(bench, input, weights, output, (rows, n, k), n, LinearEpilogue.Store);
         KernelBench.AssertClose(Product(input, weights, rows, n, k), bench.ReadStored(output, rows * n), bench.Rounding, 1e-3);
+    }
+
+    [Theory]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void A_block_of_the_Hopper_product_takes_several_tiles(int quarters)
+    {
+        // At two quarters of the multiprocessors and one the tiles of 128 columns are chosen, at three those of 256.
+        const int rows = 129;
+        const int k = 72;
+        using var bench = new KernelBench(TensorType.BFloat16);
+        Assert.SkipUnless(bench.Context.Device.ComputeCapability.IsHopper, "The product of many rows for Hopper is chosen on compute capability 9.0 alone.");
+        int n = 256 * ((bench.Context.Device.MultiprocessorCount * quarters / 4) + 1);
+        float[] input = bench.Numbers(rows * k);
+        float[] weights = bench.Numbers((long)n * k);
+        ulong output = bench.StoredFloats(rows * n);
+        Launch(bench, input, weights, output, (rows, n, k), n, LinearEpilogue.Store);
+        KernelBench.AssertClose(Product(input, weights, rows, n, k), bench.ReadStored(output, rows * n), bench.Rounding, 1e-4);
     }
 
     private static double[] Product(float[] input, float[] weights, int rows, int n, int k)

@@ -9,8 +9,8 @@ namespace LazyLlm.Native.Tests.Backends.Cuda.Kernels;
 public class RowKernelsTests
 {
     public static MatrixTheoryData<TensorType, (int Rows, int Hidden)> Shapes => new(
-        [TensorType.BFloat16, TensorType.Float16, TensorType.Float32],
-        [(0, 64), (1, 8), (1, 4096), (2, 37), (31, 127), (32, 128), (33, 129), (127, 61)]);
+        TestShapes.Of([TensorType.BFloat16, TensorType.Float16, TensorType.Float32], [TensorType.BFloat16, TensorType.Float32]),
+        TestShapes.Of<(int, int)>([(0, 64), (1, 8), (1, 4096), (2, 37), (31, 127), (32, 128), (33, 129), (127, 61)], [(0, 64), (1, 4096), (33, 37)]));
 
     [Theory]
     [MemberData(nameof(Shapes))]

@@ -8,7 +8,7 @@ namespace LazyLlm.Native.Tests.Backends.Cuda.Kernels;
 /// <summary>select.cu against a plain sort: one block and several, ties, pooling, forced positions, mass, static pruning.</summary>
 public class SelectKernelsTests
 {
-    private static readonly int[] Counts = [1, 2, 31, 32, 33, 127, 1000, 4097, 8191, 8192, 8193, 20001];
+    private static readonly int[] Counts = TestShapes.Of([1, 2, 31, 32, 33, 127, 1000, 4097, 8191, 8192, 8193, 20001], [1, 33, 1000, 8193]);
 
     /// <summary>One block where it suffices, several everywhere.</summary>
     public static MatrixTheoryData<int, bool> Sizes => new(Counts, [false, true]);
@@ -17,7 +17,7 @@ public class SelectKernelsTests
     [MemberData(nameof(Sizes))]
     public void The_highest_scores_are_kept_in_position_order(int count, bool severalBlocks)
     {
-        foreach (double keep in new[] { 0.0, 0.1, 0.5, 1.0 })
+        foreach (double keep in TestShapes.Of([0.0, 0.1, 0.5, 1.0], [0.1, 1.0]))
         {
             Check(new Case(count, Math.Max(1, (int)(keep * count))), severalBlocks);
         }
