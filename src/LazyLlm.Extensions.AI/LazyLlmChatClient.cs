@@ -53,7 +53,7 @@ public sealed class LazyLlmChatClient : IChatClient
         _template = ChatTemplate.For(_tokenizer);
         _pruning = pruning ?? PruningSchedule.None;
         _pruning.PlanFor(engine.Config.LayerCount);
-        _metadata = new ChatClientMetadata("lazyllm", null, Path.GetFileName(Path.TrimEndingDirectorySeparator(engine.Folder.Path)));
+        _metadata = new ChatClientMetadata("lazyllm", null, engine.Folder.Name);
         _scheduler = new Scheduler(engine, scheduling);
         _ownsEngine = ownsEngine;
     }

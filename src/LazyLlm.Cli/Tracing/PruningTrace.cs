@@ -15,7 +15,7 @@ internal sealed class PruningTrace
 
     private PruningTrace(LlamaEngine engine, Session session, ReadOnlySpan<int> prompt)
     {
-        Model = Path.GetFileName(Path.TrimEndingDirectorySeparator(engine.Folder.Path));
+        Model = engine.Folder.Name;
         Schedule = session.Schedule;
         Plan = session.Plan;
         PromptLength = prompt.Length;

@@ -21,7 +21,7 @@ public sealed record RunFacts(IReadOnlyList<(string Name, string Value)> Facts)
         return new RunFacts(
         [
             ("Command", command),
-            ("Model", string.Create(CultureInfo.InvariantCulture, $"{Path.GetFileName(Path.TrimEndingDirectorySeparator(engine.Folder.Path))}: {engine.Config.LayerCount} layers, {engine.Config.HiddenSize} wide, {engine.Folder.ParameterCount:N0} parameters")),
+            ("Model", string.Create(CultureInfo.InvariantCulture, $"{engine.Folder.Name}: {engine.Config.LayerCount} layers, {engine.Config.HiddenSize} wide, {engine.Folder.ParameterCount:N0} parameters")),
             ("Model SHA-256", modelDigest),
             ("Device", engine.DeviceName),
             ("Machine", string.Create(CultureInfo.InvariantCulture, $"{ProcessorName()}, {Environment.ProcessorCount} logical processors, {RuntimeInformation.OSDescription}")),

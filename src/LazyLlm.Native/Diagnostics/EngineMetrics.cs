@@ -2,13 +2,16 @@ using System.Diagnostics.Metrics;
 
 namespace LazyLlm.Native.Diagnostics;
 
-/// <summary>The instruments of the meter <c>LazyLlm.Native</c>. They cost nothing while nobody listens.</summary>
+/// <summary>
+/// What the engine does, on the meter <c>LazyLlm.Native</c>: once per run, whether a scheduler asked for it or a session's
+/// own caller. Costs nothing while nobody listens. <see cref="RequestMetrics"/> has what callers of a scheduler feel.
+/// </summary>
 public static class EngineMetrics
 {
     /// <summary>The meter's name, for listeners.</summary>
     public const string MeterName = "LazyLlm.Native";
 
-    private static readonly Meter Meter = new(MeterName);
+    internal static readonly Meter Meter = new(MeterName);
 
     private static readonly Histogram<double> TimeToFirstToken = Meter.CreateHistogram(
         "lazyllm.time_to_first_token",
@@ -47,11 +50,13 @@ public static class EngineMetrics
     private static readonly UpDownCounter<long> RunningRequests = Meter.CreateUpDownCounter<long>("lazyllm.requests.running", "{request}", "Requests that hold a session of a scheduler.");
 
     /// <summary>Records a finished run.</summary>
-    internal static void RecordRun(RunStatistics run)
+    /// <param name="run">Its figures.</param>
+    /// <param name="startAge">How much of its times passed before it began to run: tokenising, waiting.</param>
+    internal static void RecordRun(RunStatistics run, TimeSpan startAge = default)
     {
         if (run.GeneratedTokens > 0)
         {
-            TimeToFirstToken.Record(run.TimeToFirstToken.TotalSeconds);
+            TimeToFirstToken.Record((run.TimeToFirstToken - startAge).TotalSeconds);
         }
 
         if (run.GeneratedTokens > 1)
@@ -59,7 +64,7 @@ public static class EngineMetrics
             TimePerOutputToken.Record(run.TimePerOutputToken.TotalSeconds);
         }
 
-        RunDuration.Record(run.TotalTime.TotalSeconds);
+        RunDuration.Record(Math.Max(0, (run.TotalTime - startAge).TotalSeconds));
         PromptTokens.Add(run.PromptTokens);
         GeneratedTokens.Add(run.GeneratedTokens);
         ComputedPairs.Add(run.ComputedPairs);

@@ -33,6 +33,9 @@ public sealed class ModelFolder : IDisposable
     /// <summary>The folder, as a full path.</summary>
     public string Path { get; }
 
+    /// <summary>The folder's own name: the model's name where nobody gives it another.</summary>
+    public string Name => System.IO.Path.GetFileName(System.IO.Path.TrimEndingDirectorySeparator(Path));
+
     /// <summary>The model's shape.</summary>
     public ModelConfig Config { get; }
 

@@ -42,6 +42,9 @@ public sealed class PruningSchedule : IEquatable<PruningSchedule>
     /// <summary>How positions are scored and chosen.</summary>
     public SelectionRule Rule { get; }
 
+    /// <summary>Whether every layer sees every position.</summary>
+    public bool IsDense => _preset is null && Points.IsEmpty;
+
     /// <summary>Builds a schedule from its pairs.</summary>
     /// <exception cref="InvalidOptionException">Layers do not rise from 1 on, or keeps are not within (0, 1] or rise.</exception>
     public static PruningSchedule Create(IEnumerable<PruningPoint> points, SelectionRule? rule = null)

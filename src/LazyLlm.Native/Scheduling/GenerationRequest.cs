@@ -27,4 +27,19 @@ public sealed record GenerationRequest
 
     /// <summary>Whether to record what each stage of the prefill saw; reading the sets back takes time on a GPU.</summary>
     public bool Tracing { get; init; }
+
+    /// <summary>
+    /// When the request reached its host, by <see cref="System.Diagnostics.Stopwatch.GetTimestamp"/>: its times and its time
+    /// limit count from there. Null for the moment at which the scheduler takes it.
+    /// </summary>
+    public long? Arrival { get; init; }
+
+    /// <summary>What metrics and traces call the operation: a value of OpenTelemetry's <c>gen_ai.operation.name</c>.</summary>
+    public string Operation { get; init; } = "text_completion";
+
+    /// <summary>
+    /// What metrics and traces call the model; null for its folder's name. One of few: every name makes time series of its
+    /// own, so never a text that a caller chose.
+    /// </summary>
+    public string? Model { get; init; }
 }

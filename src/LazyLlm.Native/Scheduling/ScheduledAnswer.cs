@@ -18,6 +18,8 @@ public sealed class ScheduledAnswer : IAsyncDisposable
     private readonly CancellationTokenRegistration _registration;
     private readonly CancellationToken _cancellation;
     private readonly Scheduler _scheduler;
+    private readonly RequestTelemetry _telemetry;
+    private readonly long _queued = Stopwatch.GetTimestamp();
     private volatile bool _isCancelled;
     private volatile int _state;
     private int _unread;
@@ -30,6 +32,8 @@ public sealed class ScheduledAnswer : IAsyncDisposable
         PromisedBytes = memory;
         TimeLimit = timeLimit;
         _cancellation = cancellation;
+        Submitted = Math.Min(request.Arrival ?? _queued, _queued);
+        _telemetry = new RequestTelemetry(request, scheduler.ModelNameOf(request), Age);
         _registration = cancellation.UnsafeRegister(static (answer, _) => ((ScheduledAnswer)answer!).Cancel(), this);
     }
 
@@ -54,7 +58,16 @@ public sealed class ScheduledAnswer : IAsyncDisposable
     /// <summary>Time in the queue; zero while it is still there.</summary>
     public TimeSpan QueueTime { get; private set; }
 
-    /// <summary>Time since the request was made.</summary>
+    /// <summary>From the request's arrival to its first token; zero while there is none.</summary>
+    public TimeSpan TimeToFirstToken { get; private set; }
+
+    /// <summary>Why the answer finished; <see cref="FinishReason.None"/> before that, and where it failed.</summary>
+    public FinishReason Finish { get; private set; }
+
+    /// <summary>Why the answer ended early, or null.</summary>
+    public Exception? Failure { get; private set; }
+
+    /// <summary>Time since the request arrived.</summary>
     public TimeSpan Age => Stopwatch.GetElapsedTime(Submitted);
 
     /// <summary>The figures of the run, with times from the moment of the request on; null until the answer has ended.</summary>
@@ -63,7 +76,10 @@ public sealed class ScheduledAnswer : IAsyncDisposable
     /// <summary>What the stages of the prompt's last step saw; null without <see cref="GenerationRequest.Tracing"/>.</summary>
     public StepTrace? PrefillTrace { get; internal set; }
 
-    internal long Submitted { get; } = Stopwatch.GetTimestamp();
+    internal long Submitted { get; }
+
+    /// <summary>How old the request was when it began to run.</summary>
+    internal TimeSpan StartAge { get; private set; }
 
     internal long PromisedBytes { get; }
 
@@ -119,7 +135,13 @@ public sealed class ScheduledAnswer : IAsyncDisposable
     {
         if (State == RequestState.Waiting)
         {
-            QueueTime = Age;
+            QueueTime = Stopwatch.GetElapsedTime(_queued);
+            StartAge = Age;
+            _telemetry.Admit(QueueTime, ReusedTokens);
+        }
+        else
+        {
+            _telemetry.BeginDecode();
         }
 
         _state = (int)state;
@@ -127,7 +149,13 @@ public sealed class ScheduledAnswer : IAsyncDisposable
 
     internal void Write(GeneratedToken token)
     {
-        GeneratedTokens++;
+        if (GeneratedTokens++ == 0)
+        {
+            TimeToFirstToken = Statistics?.TimeToFirstToken ?? Age;
+            _telemetry.RecordFirstToken(TimeToFirstToken);
+        }
+
+        Finish = token.Finish;
         Interlocked.Increment(ref _unread);
         _tokens.Writer.TryWrite(token);
     }
@@ -136,7 +164,16 @@ public sealed class ScheduledAnswer : IAsyncDisposable
     {
         _registration.Unregister();
         _state = (int)RequestState.Ended;
-        _tokens.Writer.TryComplete(failure);
-        _ended.TrySetResult();
+        Failure = failure;
+        try
+        {
+            _telemetry.End(Age, Statistics, Finish, failure);
+            _scheduler.Tell(this);
+        }
+        finally
+        {
+            _tokens.Writer.TryComplete(failure);
+            _ended.TrySetResult();
+        }
     }
 }

@@ -149,7 +149,7 @@ internal sealed class ScheduledRun
 
         RunStatistics statistics = _clock.Read(Sequence, _engine.Config.LayerCount);
         Answer.Statistics = statistics;
-        EngineMetrics.RecordRun(statistics);
+        EngineMetrics.RecordRun(statistics, Answer.StartAge);
         Free();
     }
 

@@ -22,6 +22,7 @@ public sealed partial class Scheduler : IDisposable
     private readonly LinkedList<ScheduledAnswer> _queue = [];
     private readonly List<ScheduledRun> _running = [];
     private readonly LlamaEngine _engine;
+    private readonly string _modelName;
     private readonly MemoryEstimate _estimate;
     private readonly PrefixStore _prefixes;
     private readonly Thread _thread;
@@ -41,6 +42,7 @@ public sealed partial class Scheduler : IDisposable
         Options = options ?? new SchedulerOptions();
         Options.Validate();
         _engine = engine;
+        _modelName = engine.Folder.Name;
         MemoryBudget = Options.MemoryBudget ?? engine.FreeBytes / 5 * 4;
         _prefixes = new PrefixStore(engine, Math.Min(Options.PrefixBudget, MemoryBudget / 2));
         Sequence probe = engine.CreateSequence(PruningSchedule.None);
@@ -62,6 +64,12 @@ public sealed partial class Scheduler : IDisposable
 
     /// <summary>The error that ended the device's service, or null.</summary>
     public DeviceLostException? Fault => _fault;
+
+    /// <summary>
+    /// Told of every answer that has ended, its figures complete. Runs on the scheduler's thread, between two steps: note
+    /// what is needed, return, and do not throw.
+    /// </summary>
+    public event Action<ScheduledAnswer>? Ended;
 
     /// <summary>What happens now. Memory in use is measured ten times a second while requests run.</summary>
     public SchedulerStatus Status
@@ -90,6 +98,19 @@ public sealed partial class Scheduler : IDisposable
     public ScheduledAnswer Submit(GenerationRequest request, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(request);
+        try
+        {
+            return Enqueue(request, cancellation);
+        }
+        catch (LazyLlmException error)
+        {
+            RequestTelemetry.RecordRefusal(request, ModelNameOf(request), error);
+            throw;
+        }
+    }
+
+    private ScheduledAnswer Enqueue(GenerationRequest request, CancellationToken cancellation)
+    {
         Check(request);
         long memory = _estimate.Of(request.Schedule.PlanFor(_engine.Config.LayerCount), request.Tokens.Length, request.Sampling.MaxTokens);
         if (memory > MemoryBudget)
@@ -145,6 +166,10 @@ public sealed partial class Scheduler : IDisposable
 
         _stopped.Task.Wait();
     }
+
+    internal string ModelNameOf(GenerationRequest request) => request.Model ?? _modelName;
+
+    internal void Tell(ScheduledAnswer answer) => Ended?.Invoke(answer);
 
     internal void Wake()
     {
