@@ -10,7 +10,7 @@
 // to the multipliers.
 // Bound by the matrix units; the write of a tile is not hidden. Called by LinearKernels.cs, which chooses TileN.
 #include "linear.cuh"
-#include "ptx_sm90.cuh"
+#include "pipeline_sm90.cuh"
 
 #define GEMM_THREADS 384
 #define TILE_M 128
@@ -39,22 +39,6 @@ template <int TileN> struct Ring
     u64 empty[STAGES];
 };
 
-/// Where in the ring a thread is; the parity changes with every round.
-struct RingPlace
-{
-    i32 stage;
-    u32 parity;
-};
-
-LAZYLLM_DEVICE void next_stage(RingPlace &place)
-{
-    if (++place.stage == STAGES)
-    {
-        place.stage = 0;
-        place.parity ^= 1u;
-    }
-}
-
 /// Tiles go down GROUP_M rows of tiles, then one column on: what runs at the same time is about square.
 LAZYLLM_DEVICE void find_tile(i32 index, i32 tiles_m, i32 tiles_n, i32 &tile_m, i32 &tile_n)
 {
@@ -74,26 +58,6 @@ LAZYLLM_DEVICE void multiply(float (&sums)[128], u64 input, u64 weights, u32 acc
 LAZYLLM_DEVICE void multiply(float (&sums)[64], u64 input, u64 weights, u32 accumulate)
 {
     wgmma_m64n128k16(sums, input, weights, accumulate);
-}
-
-/// Gives lane t of each four the t-th word of all four lanes, in the lanes' order: a 4 x 4 transposition.
-LAZYLLM_DEVICE void transpose_quad(u32 (&words)[4])
-{
-    const bool odd = (threadIdx.x & 1) != 0, upper = (threadIdx.x & 2) != 0;
-#pragma unroll
-    for (int i = 0; i < 4; i += 2)
-    {
-        const u32 got = __shfl_xor_sync(0xFFFFFFFFu, odd ? words[i] : words[i + 1], 1);
-        words[i] = odd ? got : words[i];
-        words[i + 1] = odd ? words[i + 1] : got;
-    }
-#pragma unroll
-    for (int i = 0; i < 2; i++)
-    {
-        const u32 got = __shfl_xor_sync(0xFFFFFFFFu, upper ? words[i] : words[i + 2], 2);
-        words[i] = upper ? got : words[i];
-        words[i + 2] = upper ? words[i + 2] : got;
-    }
 }
 
 /// A row's numbers (those of `half`) to 16-bit output: four lanes exchange theirs, so that each writes 16 bytes at a time.
@@ -210,7 +174,7 @@ template <int TileN, bool IsAdded> LAZYLLM_DEVICE void gemm(const GemmSm90Args &
                     mbarrier_arrive_expecting(&ring.full[place.stage], (u32)sizeof(Stage<TileN>));
                     tma_load_2d(ring.stages[place.stage].input, &args.input, k * TILE_K, tile_m * TILE_M, &ring.full[place.stage]);
                     tma_load_2d(ring.stages[place.stage].weights, &args.weights, k * TILE_K, tile_n * TileN, &ring.full[place.stage]);
-                    next_stage(place);
+                    next_stage<STAGES>(place);
                 }
             }
         }
@@ -243,7 +207,7 @@ template <int TileN, bool IsAdded> LAZYLLM_DEVICE void gemm(const GemmSm90Args &
             if (before >= 0 && threadIdx.x % 128 == 0)
                 mbarrier_arrive(&ring.empty[before]);
             before = place.stage;
-            next_stage(place);
+            next_stage<STAGES>(place);
         }
         wgmma_wait<0>();
         if (threadIdx.x % 128 == 0)

@@ -60,6 +60,25 @@ LAZYLLM_DEVICE void tma_load_2d(void *shared, const TensorMap *map, i32 column, 
                  ::"r"(shared_address(shared)), "l"(map), "r"(shared_address(barrier)), "r"(column), "r"(row) : "memory");
 }
 
+/// The same of a map of three dimensions, the innermost first.
+LAZYLLM_DEVICE void tma_load_3d(void *shared, const TensorMap *map, i32 x, i32 y, i32 z, u64 *barrier)
+{
+    asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];"
+                 ::"r"(shared_address(shared)), "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "r"(z) : "memory");
+}
+
+// ---- Barriers of a part of a block: `threads` of them arrive, some of which wait ----
+
+LAZYLLM_DEVICE void named_barrier_wait(i32 barrier, i32 threads)
+{
+    asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+
+LAZYLLM_DEVICE void named_barrier_arrive(i32 barrier, i32 threads)
+{
+    asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+
 // ---- Matrix products of a warpgroup ----
 
 /// A tile in shared memory whose rows are 64 16-bit numbers (128 bytes), swizzled as the copy engine writes them; 1,024-byte
@@ -67,6 +86,13 @@ LAZYLLM_DEVICE void tma_load_2d(void *shared, const TensorMap *map, i32 column, 
 LAZYLLM_DEVICE u64 swizzled_tile(const void *tile)
 {
     return ((u64)(shared_address(tile) & 0x3FFFFu) >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62;
+}
+
+/// The same tile where its rows run along the sum (16 of them a product), and the outputs lie in panels of 64 columns, `panel` bytes
+/// apart. Sixteen rows further is 128 more.
+LAZYLLM_DEVICE u64 swizzled_panels(const void *tile, u32 panel)
+{
+    return ((u64)(shared_address(tile) & 0x3FFFFu) >> 4) | (u64)(panel >> 4) << 16 | 64ull << 32 | 1ull << 62;
 }
 
 /// Before the first product that reads registers or shared memory written by this thread.
@@ -84,6 +110,14 @@ LAZYLLM_DEVICE void wgmma_commit()
 template <int Pending> LAZYLLM_DEVICE void wgmma_wait()
 {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Pending) : "memory");
+}
+
+/// After a wait, for sums that products wrote: nothing that reads them is moved before it.
+template <int Count> LAZYLLM_DEVICE void wgmma_written(float (&d)[Count])
+{
+#pragma unroll
+    for (int i = 0; i < Count; i++)
+        asm volatile("" : "+f"(d[i])::"memory");
 }
 
 /// Gives registers back, or takes them; all threads of a warpgroup.
@@ -154,4 +188,38 @@ LAZYLLM_DEVICE void wgmma_m64n128k16(float (&d)[64], u64 a, u64 b, u32 accumulat
                  "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
                  "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
                  : "l"(a), "l"(b), "r"(accumulate));
+}
+
+// d += a b: a 64 x 16 in registers, laid out as sums are (four words of two 16-bit numbers: columns 0 to 7 of the two rows, then 8
+// to 15); b 16 x n by the descriptor of swizzled panels.
+LAZYLLM_DEVICE void wgmma_m64n128k16_rows(float (&d)[64], const u32 *a, u64 b, u32 accumulate)
+{
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %69, 0; wgmma.mma_async.sync.aligned.m64n128k16.f32." LAZYLLM_WGMMA_TYPE "." LAZYLLM_WGMMA_TYPE " {"
+                 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+                 "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+                 "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+                 "}, {%64, %65, %66, %67}, %68, p, 1, 1, 1; }"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+                   "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+                   "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+                   "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
+                   "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
+                   "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
+                   "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+                   "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate));
+}
+
+LAZYLLM_DEVICE void wgmma_m64n64k16_rows(float (&d)[32], const u32 *a, u64 b, u32 accumulate)
+{
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %37, 0; wgmma.mma_async.sync.aligned.m64n64k16.f32." LAZYLLM_WGMMA_TYPE "." LAZYLLM_WGMMA_TYPE " {"
+                 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+                 "}, {%32, %33, %34, %35}, %36, p, 1, 1, 1; }"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+                   "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+                   "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+                   "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate));
 }

@@ -6,7 +6,6 @@
 
 A table goes to standard output, gemm.json and the machine code to the folder."""
 import argparse
-import ctypes as c
 import json
 import os
 
@@ -46,8 +45,7 @@ def prepare(kernels, name, x, w, out, epilogue):
     tile_n = VARIANTS[name]
     kind = n.BF16 if x.dtype == torch.bfloat16 else n.F16
     (m, k), rows = x.shape, w.shape[0]
-    raw = (c.c_uint8 * (c.sizeof(n.GemmSm90Args) + 64))()
-    args = n.GemmSm90Args.from_buffer(raw, -c.addressof(raw) % 64)
+    args = n.aligned(n.GemmSm90Args)
     args.input = n.tensor_map(x.data_ptr(), kind, (k, m), (2 * k,), (64, 128))
     args.weights = n.tensor_map(w.data_ptr(), kind, (k, rows), (2 * k,), (64, tile_n))
     args.linear = linear(x, w, out, epilogue)

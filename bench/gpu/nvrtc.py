@@ -53,6 +53,16 @@ class GemmSm90Args(c.Structure):
     _fields_ = [('input', TensorMap), ('weights', TensorMap), ('linear', LinearArgs), ('padding', c.c_uint8 * 8)]
 
 
+class AttentionArgs(c.Structure):
+    _fields_ = [('queries', c.c_uint64), ('keys', c.c_uint64), ('slots', c.c_uint64), ('places', c.c_uint64), ('output', c.c_uint64), ('partials', c.c_uint64),
+                ('count', RowCount), ('slot_stride', c.c_int64), ('row_stride', c.c_int32), ('value_offset', c.c_int32), ('heads', c.c_int32),
+                ('kv_heads', c.c_int32), ('token_count', c.c_int32), ('splits', c.c_int32), ('scale', c.c_float), ('reserved', c.c_int32)]
+
+
+class AttentionSm90Args(c.Structure):
+    _fields_ = [('queries', TensorMap), ('keys', TensorMap), ('values', TensorMap), ('attention', AttentionArgs), ('head_group', c.c_int32), ('padding', c.c_uint8 * 20)]
+
+
 class Attribute(c.Structure):
     _fields_ = [('id', c.c_uint32), ('pad', c.c_uint32), ('x', c.c_uint32), ('y', c.c_uint32), ('z', c.c_uint32), ('rest', c.c_uint8 * 52)]
 
@@ -114,6 +124,12 @@ class Module:
             values.append(value.value)
         function.registers, function.local = values
         return function
+
+
+def aligned(kind):
+    """An argument structure of a kernel that takes tensor maps."""
+    raw = (c.c_uint8 * (c.sizeof(kind) + 64))()
+    return kind.from_buffer(raw, -c.addressof(raw) % 64)
 
 
 def launch(function, grid, threads, shared, args, cluster=1):
