@@ -60,6 +60,8 @@ LAZYLLM_DEVICE bool find_work(const AttentionArgs &args, i32 head_group, i32 rou
     const i32 index = round * blocks + (round % 2 == 0 ? (i32)blockIdx.x : blocks - 1 - (i32)blockIdx.x);
     const i32 rows = args.count.limit;
     const i32 tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    if (index >= tiles * args.heads)
+        return false;
     const i32 first_head = index / (tiles * head_group) * head_group;
     const i32 heads = args.heads - first_head < head_group ? args.heads - first_head : head_group;
     const i32 rest = index - first_head * tiles;
@@ -67,7 +69,7 @@ LAZYLLM_DEVICE bool find_work(const AttentionArgs &args, i32 head_group, i32 rou
     work.head = first_head + rest % heads;
     const i32 last_row = work.first_row + TILE_ROWS < rows ? work.first_row + TILE_ROWS - 1 : rows - 1;
     work.key_tiles = (seen_by(args, last_row, rows) + TILE_KEYS - 1) / TILE_KEYS;
-    return index < tiles * args.heads;
+    return true;
 }
 
 LAZYLLM_DEVICE void copy_head_tile(HeadTile &tile, const TensorMap *map, i32 head, i32 row, u64 *barrier)

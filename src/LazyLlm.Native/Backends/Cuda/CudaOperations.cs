@@ -41,7 +41,7 @@ internal sealed partial class CudaOperations : IOperations
         _slots = new SlotsKernel(library);
         _select = new SelectKernels(library);
         _rope = new RopeCacheKernel(library, shape);
-        _attention = new AttentionKernels(library, shape);
+        _attention = new AttentionKernels(library, shape, context.Device);
         _importance = new ImportanceKernels(library, shape);
     }
 
@@ -112,7 +112,7 @@ internal sealed partial class CudaOperations : IOperations
         SlotsKernel.Program,
         SelectKernels.Program,
         RopeCacheKernel.Program(shape),
-        .. AttentionKernels.Programs(shape),
+        .. AttentionKernels.Programs(shape, capability),
         ImportanceKernels.Program(shape),
     ];
 

@@ -20,6 +20,9 @@ internal readonly struct RowCount
     /// <summary>The count, or the most that it may be: what grids are sized for.</summary>
     public int Limit => _limit;
 
+    /// <summary>Whether the host knows the count.</summary>
+    public bool IsKnown => _state == 0;
+
     /// <summary>A count that the host knows.</summary>
     public static RowCount Of(int rows) => new(0, rows);
 

@@ -23,13 +23,39 @@ internal static unsafe class TensorMaps
     /// <param name="boxRows">Rows of a box, up to 256.</param>
     public static CuTensorMap Encode(TensorType storage, ulong address, int rows, int columns, int boxRows)
     {
+        ReadOnlySpan<ulong> dimensions = [(ulong)columns, (ulong)rows];
+        ReadOnlySpan<ulong> strides = [(ulong)columns * 2];
+        ReadOnlySpan<uint> box = [BoxColumns, (uint)boxRows];
+        return Encode(storage, address, dimensions, strides, box);
+    }
+
+    /// <summary>A map of rows of several heads; a box is 64 columns of one head, and what it reaches beyond the head reads as zero.</summary>
+    /// <param name="storage">bfloat16 or float16.</param>
+    /// <param name="address">Of the first row's first head; a multiple of 16.</param>
+    /// <param name="rows">Rows.</param>
+    /// <param name="heads">Heads, one behind the other in a row.</param>
+    /// <param name="headSize">Numbers of a head, a multiple of 8.</param>
+    /// <param name="stride">Numbers from row to row, a multiple of 8.</param>
+    /// <param name="boxRows">Rows of a box, up to 256.</param>
+    public static CuTensorMap EncodeHeads(TensorType storage, ulong address, int rows, int heads, int headSize, long stride, int boxRows)
+    {
+        ReadOnlySpan<ulong> dimensions = [(ulong)headSize, (ulong)heads, (ulong)rows];
+        ReadOnlySpan<ulong> strides = [(ulong)headSize * 2, (ulong)stride * 2];
+        ReadOnlySpan<uint> box = [BoxColumns, 1, (uint)boxRows];
+        return Encode(storage, address, dimensions, strides, box);
+    }
+
+    private static CuTensorMap Encode(TensorType storage, ulong address, ReadOnlySpan<ulong> dimensions, ReadOnlySpan<ulong> strides, ReadOnlySpan<uint> box)
+    {
         CuTensorMap map;
-        ulong* dimensions = stackalloc ulong[] { (ulong)columns, (ulong)rows };
-        ulong stride = (ulong)columns * 2;
-        uint* box = stackalloc uint[] { BoxColumns, (uint)boxRows };
-        uint* steps = stackalloc uint[] { 1, 1 };
-        CudaError.Check(CudaDriver.cuTensorMapEncodeTiled(
-            &map, storage == TensorType.Float16 ? Float16Type : BFloat16Type, 2, address, dimensions, &stride, box, steps, 0, Swizzle128Bytes, Promote256Bytes, 0));
+        uint* steps = stackalloc uint[] { 1, 1, 1 };
+        fixed (ulong* dimension = dimensions, stride = strides)
+        fixed (uint* side = box)
+        {
+            CudaError.Check(CudaDriver.cuTensorMapEncodeTiled(
+                &map, storage == TensorType.Float16 ? Float16Type : BFloat16Type, (uint)dimensions.Length, address, dimension, stride, side, steps, 0, Swizzle128Bytes, Promote256Bytes, 0));
+        }
+
         return map;
     }
 }

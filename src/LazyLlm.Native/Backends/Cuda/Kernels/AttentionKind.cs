@@ -1,0 +1,14 @@
+namespace LazyLlm.Native.Backends.Cuda.Kernels;
+
+/// <summary>The ways attention is computed. Within each, what a row gets does not depend on the other rows.</summary>
+internal enum AttentionKind
+{
+    /// <summary>Few rows, or float32: row by row, K and V split (attention_rows.cuh).</summary>
+    Rows,
+
+    /// <summary>Many rows by <c>mma.sync</c>, over slots in order or through a list (attention_tiles.cuh).</summary>
+    Tiles,
+
+    /// <summary>Many rows over slots in order on compute capability 9.0: the copy engine and <c>wgmma</c> (attention_sm90.cu).</summary>
+    Hopper,
+}
