@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json;
 using LazyLlm.Native.Backends.Cpu;
+using LazyLlm.Native.Diagnostics;
 using LazyLlm.Native.Inference;
 using LazyLlm.Native.Models;
 using LazyLlm.Native.Pruning;
@@ -117,12 +118,12 @@ internal sealed unsafe class CpuBenchmark : IDisposable
             Note("speed-up", Latest("dense prefill") / Latest("pruned prefill"));
             if (_blas is not null)
             {
-                Note("dense / blas", CpuOperationCount.Prefill(_config, dense, _length) / Latest("dense prefill") / 1e9 / Latest("blas"));
+                Note("dense / blas", OperationCount.Prefill(_config, dense, _length) / Latest("dense prefill") / 1e9 / Latest("blas"));
             }
         }
 
         double denseSeconds = Median("dense prefill");
-        double rate = CpuOperationCount.Prefill(_config, dense, _length) / denseSeconds / 1e9;
+        double rate = OperationCount.Prefill(_config, dense, _length) / denseSeconds / 1e9;
         results["prefill: dense TTFT, s"] = denseSeconds;
         results["prefill: dense GFLOP/s"] = rate;
         if (_blas is not null)
@@ -131,7 +132,7 @@ internal sealed unsafe class CpuBenchmark : IDisposable
             results["prefill: dense / sgemm"] = Median("dense / blas");
         }
 
-        double predicted = CpuOperationCount.Prefill(_config, dense, _length) / CpuOperationCount.Prefill(_config, pruned, _length);
+        double predicted = OperationCount.Prefill(_config, dense, _length) / OperationCount.Prefill(_config, pruned, _length);
         double measured = Median("speed-up");
         results["prefill: pruned TTFT, s"] = Median("pruned prefill");
         results["prefill: speed-up by counting operations"] = predicted;
@@ -189,7 +190,7 @@ internal sealed unsafe class CpuBenchmark : IDisposable
 
             // The first time warms its threads up.
             seconds += i == 0 ? 0 : Stopwatch.GetElapsedTime(start).TotalSeconds;
-            operations += i == 0 ? 0 : 2.0 * _length * CpuOperationCount.LayerWeights(_config);
+            operations += i == 0 ? 0 : 2.0 * _length * OperationCount.LayerWeights(_config);
         }
 
         Note("blas", operations / seconds / 1e9);
@@ -206,7 +207,7 @@ internal sealed unsafe class CpuBenchmark : IDisposable
         using Sequence pruned = NewSequence(prunedPlan);
         Step(dense, Prompt(_length));
         Step(pruned, Prompt(_length));
-        double bytes = CpuOperationCount.Decode(_config, densePlan, _length);
+        double bytes = OperationCount.DecodeBytes(_config, densePlan, _length, sizeof(ushort), sizeof(float));
         long floats = (long)(bytes / sizeof(float));
         Memory(floats);
         var extra = new List<double>();

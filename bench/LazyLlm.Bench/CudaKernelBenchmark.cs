@@ -18,22 +18,6 @@ internal static class CudaKernelBenchmark
     private const int Repetitions = 20;
     private const long RotatedBytes = 512L << 20;
 
-    private static readonly ModelConfig Llama7B = new()
-    {
-        HiddenSize = 4096,
-        IntermediateSize = 11008,
-        LayerCount = 32,
-        HeadCount = 32,
-        KeyValueHeadCount = 32,
-        HeadSize = 128,
-        VocabularySize = 32000,
-        ContextLength = 4096,
-        NormEpsilon = 1e-5,
-        RopeTheta = 10000,
-        TiedEmbeddings = false,
-        DeclaredType = TensorType.BFloat16,
-    };
-
     /// <summary>Prints a table: kernel, shape, median time, bytes and operations per second. Arguments: row counts.</summary>
     public static int Run(string[] args)
     {
@@ -42,7 +26,7 @@ internal static class CudaKernelBenchmark
         using CudaContext context = CudaContext.Open(device);
         using var stream = new CudaStream(context);
         using var library = new KernelLibrary(context, KernelCompiler.Open(device.ComputeCapability, driverVersion: CudaDevice.CheckDriverVersion()));
-        var shape = new DeviceShape(Llama7B, TensorType.BFloat16);
+        var shape = new DeviceShape(ModelShapes.Llama2, TensorType.BFloat16);
         Console.WriteLine($"{device.Name}, compute capability {device.ComputeCapability}, {device.MultiprocessorCount} multiprocessors");
         Console.WriteLine($"{"kernel",-28}{"rows",6}{"n",7}{"k",7}{"us",10}{"GB/s",9}{"TFLOP/s",9}");
         Copy(context, stream);

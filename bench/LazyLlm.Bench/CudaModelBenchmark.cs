@@ -24,22 +24,8 @@ internal static class CudaModelBenchmark
         bool isChecked = args.Contains("--check");
         int at = Array.IndexOf(args, "--schedules");
         string[] schedules = at >= 0 ? args[(at + 1)..] : ["none", "paper", "fast"];
-        var config = new ModelConfig
-        {
-            HiddenSize = 4096,
-            IntermediateSize = 11008,
-            LayerCount = Number("--layers", 32),
-            HeadCount = 32,
-            KeyValueHeadCount = 32,
-            HeadSize = 128,
-            VocabularySize = 32000,
-            ContextLength = length + decoded,
-            NormEpsilon = 1e-5,
-            RopeTheta = 10000,
-            TiedEmbeddings = false,
-            DeclaredType = TensorType.BFloat16,
-        };
-        using var weights = new SyntheticWeights(config);
+        ModelConfig config = ModelShapes.Llama2 with { LayerCount = Number("--layers", 32), ContextLength = length + decoded };
+        using var weights = new RandomWeights(config);
         TimeCompilation(new DeviceShape(config, TensorType.BFloat16));
         var logits = new Dictionary<string, float[][]>();
         Measure(weights, TensorType.BFloat16, schedules, length, decoded, rounds, logits);
@@ -87,7 +73,7 @@ internal static class CudaModelBenchmark
         }
     }
 
-    private static void Measure(SyntheticWeights weights, TensorType storage, string[] schedules, int length, int decoded, int rounds, Dictionary<string, float[][]> logits)
+    private static void Measure(RandomWeights weights, TensorType storage, string[] schedules, int length, int decoded, int rounds, Dictionary<string, float[][]> logits)
     {
         long start = Stopwatch.GetTimestamp();
         ModelConfig config = weights.Config;

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
 using LazyLlm.Cli.Commands;
+using LazyLlm.Cli.Commands.Bench;
 using LazyLlm.Cli.Commands.Eval;
 using LazyLlm.Cli.Output;
 using LazyLlm.Native.Errors;
@@ -60,6 +61,7 @@ internal static class LazyLlmTool
             CompareCommand.Create(terminal),
             TraceCommand.Create(terminal),
             EvalCommand.Create(terminal),
+            BenchCommand.Create(terminal),
             InspectCommand.Create(terminal),
             TokenizeCommand.Create(terminal),
             DoctorCommand.Create(terminal),

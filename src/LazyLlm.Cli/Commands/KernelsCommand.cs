@@ -11,23 +11,6 @@ namespace LazyLlm.Cli.Commands;
 /// <summary><c>lazyllm kernels</c>: the CUDA programs of a model, compiled for any architecture. Needs NVRTC, and no GPU.</summary>
 internal static class KernelsCommand
 {
-    /// <summary>Used without <c>--model</c>.</summary>
-    private static readonly ModelConfig Llama2 = new()
-    {
-        HiddenSize = 4096,
-        IntermediateSize = 11008,
-        LayerCount = 32,
-        HeadCount = 32,
-        KeyValueHeadCount = 32,
-        HeadSize = 128,
-        VocabularySize = 32000,
-        ContextLength = 4096,
-        NormEpsilon = 1e-5,
-        RopeTheta = 10000,
-        TiedEmbeddings = false,
-        DeclaredType = TensorType.BFloat16,
-    };
-
     private static readonly Option<string?> Model = new("--model", "-m") { Description = "Model folder whose shape counts; that of Llama 2 7B by default.", HelpName = "DIR", Recursive = true };
 
     private static readonly Option<string> Architecture = new("--arch") { Description = "Architecture, such as sm_80 or sm_90.", HelpName = "sm_XX", Recursive = true, DefaultValueFactory = _ => "sm_80" };
@@ -58,7 +41,7 @@ internal static class KernelsCommand
 
         if (arguments.GetValue(Model) is not string path)
         {
-            return ModelKernels.Programs(Llama2, arguments.GetValue(Storage), capability);
+            return ModelKernels.Programs(ModelShapes.Llama2, arguments.GetValue(Storage), capability);
         }
 
         using ModelFolder folder = ModelFolder.Open(path);

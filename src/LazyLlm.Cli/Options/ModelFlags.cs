@@ -1,6 +1,7 @@
 using System.CommandLine;
 using LazyLlm.Cli.Output;
 using LazyLlm.Native.Inference;
+using LazyLlm.Native.Models;
 
 namespace LazyLlm.Cli.Options;
 
@@ -66,15 +67,26 @@ internal sealed class ModelFlags
     /// <param name="cancellation">Checked between pieces of weights.</param>
     public async Task<LlamaEngine> LoadAsync(ParseResult arguments, Notes notes, CancellationToken cancellation, string? folder = null)
     {
-        var options = new EngineOptions
-        {
-            Device = arguments.GetValue(_device)!,
-            Precision = arguments.GetValue(_precision),
-            Threads = arguments.GetValue(_threads),
-            ContextLength = arguments.GetValue(_context),
-            TokenizerPath = arguments.GetValue(_tokenizer),
-        };
         using Notes.LoadingBar? bar = notes.CreateLoadingBar();
-        return await LlamaEngine.LoadAsync(folder ?? Folder(arguments)!, options, bar, cancellation).ConfigureAwait(false);
+        return await LlamaEngine.LoadAsync(folder ?? Folder(arguments)!, Read(arguments), bar, cancellation).ConfigureAwait(false);
     }
+
+    /// <summary>Brings weights that come from no folder onto the device.</summary>
+    public async Task<LlamaEngine> LoadAsync(ParseResult arguments, ModelWeights weights, Notes notes, CancellationToken cancellation)
+    {
+        using Notes.LoadingBar? bar = notes.CreateLoadingBar();
+        return await LlamaEngine.LoadAsync(weights, Read(arguments), bar, cancellation).ConfigureAwait(false);
+    }
+
+    /// <summary>The longest sequence asked for, or null.</summary>
+    public int? Context(ParseResult arguments) => arguments.GetValue(_context);
+
+    private EngineOptions Read(ParseResult arguments) => new()
+    {
+        Device = arguments.GetValue(_device)!,
+        Precision = arguments.GetValue(_precision),
+        Threads = arguments.GetValue(_threads),
+        ContextLength = arguments.GetValue(_context),
+        TokenizerPath = arguments.GetValue(_tokenizer),
+    };
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using LazyLlm.Evaluation.Figures;
 using LazyLlm.Evaluation.Running;
 using LazyLlm.Evaluation.Sweep;
 
@@ -33,7 +34,7 @@ public static class SweepReport
     /// <param name="result">The sweep.</param>
     /// <param name="figures">Its figures.</param>
     /// <param name="facts">How it was made.</param>
-    public static void Write(TextWriter writer, SweepResult result, IReadOnlyList<SweepFigure> figures, RunFacts facts)
+    public static void Write(TextWriter writer, SweepResult result, IReadOnlyList<LineFigure> figures, RunFacts facts)
     {
         ArgumentNullException.ThrowIfNull(writer);
         ArgumentNullException.ThrowIfNull(result);
@@ -43,7 +44,7 @@ public static class SweepReport
         writer.WriteLine($"<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Pruning sweep</title><style>{Style}</style></head><body>");
         writer.WriteLine($"<h1>Which pruning schedule to use</h1><p>Measured on {Encode(tasks)}: {Count(result)} items.</p>");
         writer.WriteLine($"<p class=\"answer\">{Answer(result.Recommendation)}</p>");
-        foreach (SweepFigure figure in figures)
+        foreach (LineFigure figure in figures)
         {
             string svg = figure.Svg;
             writer.WriteLine($"<h2>{Encode(figure.Title)}</h2><figure>{svg[svg.IndexOf("<svg", StringComparison.Ordinal)..]}<figcaption>{Captions[figure.Name]}</figcaption></figure>");

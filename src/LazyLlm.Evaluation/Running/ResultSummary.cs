@@ -50,14 +50,8 @@ public static class ResultSummary
             results.Count);
 
         // The median of what each item gained: one run that the machine's other work slowed down decides nothing.
-        double Speedup(Func<EvaluationResult, IEnumerable<double>> times) => Median([.. results
+        double Speedup(Func<EvaluationResult, IEnumerable<double>> times) => Median.Of(results
             .Where(result => dense.ContainsKey((result.Dataset, result.Index)))
-            .SelectMany(result => times(dense[(result.Dataset, result.Index)]).Zip(times(result), (before, after) => before / after))]);
-    }
-
-    private static double Median(double[] values)
-    {
-        Array.Sort(values);
-        return values.Length == 0 ? double.NaN : (values[(values.Length - 1) / 2] + values[values.Length / 2]) / 2;
+            .SelectMany(result => times(dense[(result.Dataset, result.Index)]).Zip(times(result), (before, after) => before / after)));
     }
 }

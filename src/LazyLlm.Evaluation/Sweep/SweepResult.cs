@@ -1,3 +1,4 @@
+using LazyLlm.Evaluation.Figures;
 using LazyLlm.Evaluation.Running;
 
 namespace LazyLlm.Evaluation.Sweep;
@@ -13,16 +14,16 @@ public sealed record SweepResult(SweepPlan Plan, IReadOnlyList<EvaluationResult>
     public IReadOnlyList<MethodScore> Rows { get; } = ResultSummary.Overall(Results);
 
     /// <summary>Draws the three figures.</summary>
-    public IReadOnlyList<SweepFigure> DrawFigures()
+    public IReadOnlyList<LineFigure> DrawFigures()
     {
         // Pruning once is Figure 6's; Figure 5 compares the methods along their own range of strength.
         var once = Plan.OnceAtLayer.Select(point => point.Method).ToHashSet();
         MethodScore[] compared = [.. Rows.Where(row => !once.Contains(row.Method))];
         return
         [
-            SweepFigure.Tradeoff(compared, Plan.Methods),
-            SweepFigure.OnceAtLayer(Rows, Plan.OnceAtLayer),
-            SweepFigure.Growth(Growth),
+            SweepFigures.Tradeoff(compared, Plan.Methods),
+            SweepFigures.OnceAtLayer(Rows, Plan.OnceAtLayer),
+            SweepFigures.Growth(Growth),
         ];
     }
 }

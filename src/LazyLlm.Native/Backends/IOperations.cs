@@ -27,6 +27,10 @@ internal interface IOperations : IDisposable
         }
     }
 
+    /// <summary>Waits for the device, and tells an attached profiler to start or stop collecting.</summary>
+    /// <returns>False where the device has no profiler to tell.</returns>
+    bool Profile(bool collect) => false;
+
     /// <summary>Memory for a session of at most <paramref name="capacity"/> positions.</summary>
     ISequenceMemory CreateSequence(StagePlan plan, int capacity);
 

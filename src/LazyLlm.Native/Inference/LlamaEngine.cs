@@ -62,6 +62,23 @@ public sealed class LlamaEngine : IDisposable
         return Task.Run(() => Load(path, options ?? new EngineOptions(), progress, cancellation), cancellation);
     }
 
+    /// <summary>Brings weights that come from no folder onto a device: random ones, or what a host keeps elsewhere.</summary>
+    /// <param name="weights">The weights. They stay the caller's, who may dispose them once this has returned.</param>
+    /// <param name="options">Device, number format, context; defaults where null. Without a tokenizer named here, the engine takes token ids alone.</param>
+    /// <param name="progress">Told as weights arrive on the device.</param>
+    /// <param name="cancellation">Checked between pieces of weights.</param>
+    /// <exception cref="InvalidOptionException">An option is out of range.</exception>
+    /// <exception cref="DeviceException">The device cannot serve the model.</exception>
+    public static Task<LlamaEngine> LoadAsync(
+        ModelWeights weights,
+        EngineOptions? options = null,
+        IProgress<LoadProgress>? progress = null,
+        CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(weights);
+        return Task.Run(() => Load(ModelFolder.WithoutFiles(weights), options ?? new EngineOptions(), progress, cancellation), cancellation);
+    }
+
     /// <summary>Creates a session under a schedule; the dense model by default.</summary>
     /// <exception cref="InvalidOptionException">The schedule does not fit the model's depth.</exception>
     public Session CreateSession(PruningSchedule? schedule = null)
@@ -126,6 +143,9 @@ public sealed class LlamaEngine : IDisposable
     /// <summary>Gives a pass back.</summary>
     internal void ReturnPass(ForwardPass pass) => _passes.Add(pass);
 
+    /// <inheritdoc cref="IOperations.Profile"/>
+    internal bool Profile(bool collect) => _operations.Profile(collect);
+
     /// <summary>Ends one use of the device: a session's, or the engine's own.</summary>
     internal void Release()
     {
@@ -146,19 +166,25 @@ public sealed class LlamaEngine : IDisposable
     {
         // What the engine needs of the folder later (config, tokenizer paths, identity) outlives its files.
         using ModelFolder folder = ModelFolder.Open(path);
+        return Load(folder, options, progress, cancellation);
+    }
+
+    private static LlamaEngine Load(ModelFolder folder, EngineOptions options, IProgress<LoadProgress>? progress, CancellationToken cancellation)
+    {
         int contextLength = options.ContextLength ?? folder.Config.ContextLength;
         if (contextLength < 1 || contextLength > folder.Config.ContextLength)
         {
             throw new InvalidOptionException("context length", $"found {contextLength}, expected 1 to {folder.Config.ContextLength}, which the model was made for.");
         }
 
-        TextTokenizer? tokenizer = TokenizerFolder.Load(folder.Path, options.TokenizerPath);
+        TextTokenizer? tokenizer = options.TokenizerPath is null && folder.Tensors.Count == 0 ? null : TokenizerFolder.Load(folder.Path, options.TokenizerPath);
         tokenizer?.RequireFits(folder.Config.VocabularySize);
         IOperations operations = DeviceChoice.Load(folder.Weights, options with { ContextLength = contextLength }, progress, cancellation);
         return new LlamaEngine(folder, tokenizer, operations, contextLength);
     }
 
-    private void Acquire()
+    /// <summary>Begins one use of the device, which keeps it alive until <see cref="Release"/>.</summary>
+    internal void Acquire()
     {
         int users;
         do

@@ -16,21 +16,34 @@ public sealed class ModelFolder : IDisposable
     private const string GenerationName = "generation_config.json";
     private const string WeightsName = "model.safetensors";
 
-    private readonly SafetensorsWeights _weights;
-
     private ModelFolder(string path, ModelConfig config, GenerationDefaults generation, SafetensorsWeights weights, IReadOnlyList<SafetensorsFile> files, string identity)
     {
         Path = path;
         Config = config;
         Generation = generation;
-        _weights = weights;
+        Weights = weights;
+        ParameterCount = weights.ParameterCount;
+        UnusedTensorCount = weights.UnusedTensorCount;
         Identity = identity;
         TokenizerFiles = TokenizerFiles.Find(path);
         Tensors = [.. files.SelectMany(file => file.Tensors.Select(
             tensor => new TensorInfo(tensor.Name, tensor.DataType, tensor.Shape, file.Path, tensor.Length)))];
     }
 
-    /// <summary>The folder, as a full path.</summary>
+    /// <summary>Stands in for the folder of weights that came from none.</summary>
+    private ModelFolder(ModelWeights weights)
+    {
+        Path = weights.Source;
+        Config = weights.Config;
+        Generation = new GenerationDefaults();
+        Weights = weights;
+        ParameterCount = CountParameters(weights);
+        Identity = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(weights.Config.ToString())));
+        TokenizerFiles = new TokenizerFiles();
+        Tensors = [];
+    }
+
+    /// <summary>The folder, as a full path; for weights that came from none, words in brackets.</summary>
     public string Path { get; }
 
     /// <summary>The folder's own name: the model's name where nobody gives it another.</summary>
@@ -46,7 +59,7 @@ public sealed class ModelFolder : IDisposable
     public IReadOnlyList<int> EndTokens => Generation.EndTokens ?? Config.EndTokens;
 
     /// <summary>The weights. They read from files that this folder closes.</summary>
-    public ModelWeights Weights => _weights;
+    public ModelWeights Weights { get; }
 
     /// <summary>The tokenizer's files, as far as they exist.</summary>
     public TokenizerFiles TokenizerFiles { get; }
@@ -55,10 +68,10 @@ public sealed class ModelFolder : IDisposable
     public IReadOnlyList<TensorInfo> Tensors { get; }
 
     /// <summary>Numbers in the model's weights; a tied embedding counts once.</summary>
-    public long ParameterCount => _weights.ParameterCount;
+    public long ParameterCount { get; }
 
     /// <summary>How many of <see cref="Tensors"/> are no weight of the model.</summary>
-    public int UnusedTensorCount => _weights.UnusedTensorCount;
+    public int UnusedTensorCount { get; }
 
     /// <summary>
     /// SHA-256, in hexadecimal, over <c>config.json</c> and each weight file's name, length and header. It tells reports of
@@ -98,7 +111,24 @@ public sealed class ModelFolder : IDisposable
     }
 
     /// <summary>Closes the files.</summary>
-    public void Dispose() => _weights.Dispose();
+    public void Dispose() => Weights.Dispose();
+
+    /// <summary>What an engine knows of weights that came from no folder.</summary>
+    internal static ModelFolder WithoutFiles(ModelWeights weights) => new(weights);
+
+    private static long CountParameters(ModelWeights weights)
+    {
+        long count = 0;
+        for (WeightRole role = WeightRole.Embedding; role <= WeightRole.OutputHead; role++)
+        {
+            bool isOfLayer = role is >= WeightRole.AttentionNorm and <= WeightRole.Down;
+            bool isCounted = role == WeightRole.OutputHead && weights.Config.TiedEmbeddings;
+            WeightTensor tensor = weights[role];
+            count += isCounted ? 0 : (long)tensor.Rows * tensor.Columns * (isOfLayer ? weights.Config.LayerCount : 1);
+        }
+
+        return count;
+    }
 
     /// <summary>Opens the checkpoint's files into <paramref name="files"/>; returns the one that says what the checkpoint holds.</summary>
     private static string OpenFiles(string folder, List<SafetensorsFile> files)

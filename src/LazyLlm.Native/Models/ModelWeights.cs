@@ -15,6 +15,9 @@ public abstract class ModelWeights : IDisposable
     /// <summary>The tensor that plays <paramref name="role"/> in <paramref name="layer"/> (ignored by roles outside the layers).</summary>
     public abstract WeightTensor this[WeightRole role, int layer = 0] { get; }
 
+    /// <summary>What stands for the folder of weights that came from none.</summary>
+    internal virtual string Source => "(no folder)";
+
     /// <summary>Closes the files.</summary>
     public void Dispose()
     {

@@ -1,4 +1,5 @@
 using System.Text;
+using LazyLlm.Evaluation.Figures;
 using LazyLlm.Evaluation.Methods;
 using LazyLlm.Evaluation.Reports;
 using LazyLlm.Evaluation.Running;
@@ -82,9 +83,9 @@ public sealed class SweepTests(DemoModel model)
         var options = new SweepOptions { Layers = 2, Families = ["dense", "lazyllm", "static"], GrowthSteps = 3, GrowthPrompts = 1, Rule = SelectionRule.Default with { KeepRecent = 8 } };
         var sweep = new SweepRunner(model.Items, [model.Documents(2, 100)], options);
         SweepResult result = sweep.Run(null, null, TestContext.Current.CancellationToken);
-        IReadOnlyList<SweepFigure> figures = result.DrawFigures();
+        IReadOnlyList<LineFigure> figures = result.DrawFigures();
         using var folder = new TemporaryFolder();
-        foreach (SweepFigure figure in figures)
+        foreach (LineFigure figure in figures)
         {
             figure.Save(folder.Path);
             Assert.Equal([0x89, (byte)'P', (byte)'N', (byte)'G'], File.ReadAllBytes(Path.Combine(folder.Path, $"{figure.Name}.png"))[..4]);

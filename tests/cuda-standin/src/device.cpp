@@ -224,5 +224,5 @@ CUAPI CUresult cuCtxPopCurrent_v2(CUcontext *context)
 
 CUAPI CUresult cuGetErrorName(CUresult code, const char **text) { return nameOf(code, text, &ErrorName::name); }
 CUAPI CUresult cuGetErrorString(CUresult code, const char **text) { return nameOf(code, text, &ErrorName::text); }
-CUAPI CUresult cuProfilerStart() { return CUDA_SUCCESS; }
-CUAPI CUresult cuProfilerStop() { return CUDA_SUCCESS; }
+CUAPI CUresult cuProfilerStart() { return enter(Call::ProfilerStart); }
+CUAPI CUresult cuProfilerStop() { return enter(Call::ProfilerStop); }

@@ -8,7 +8,7 @@
 namespace
 {
 const char *const CallNames[] = {"alloc", "pinned", "free", "copy", "set", "launch", "compile", "module", "function",
-                                 "stream", "event", "graph", "sync", "map", "context"};
+                                 "stream", "event", "graph", "sync", "map", "context", "profiler_start", "profiler_stop"};
 static_assert(sizeof CallNames / sizeof *CallNames == (size_t)Call::Count);
 
 struct Fault

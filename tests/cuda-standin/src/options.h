@@ -8,7 +8,8 @@
 /// Kinds of calls that can be told to fail, and that are counted.
 enum class Call
 {
-    Alloc, Pinned, Free, Copy, Set, Launch, Compile, ModuleLoad, Function, Stream, Event, Graph, Sync, Map, Context,
+    Alloc, Pinned, Free, Copy, Set, Launch, Compile, ModuleLoad, Function, Stream, Event, Graph, Sync, Map, Context, ProfilerStart,
+    ProfilerStop,
     Count,
 };
 

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text;
 using LazyLlm.Cli.Output;
+using LazyLlm.Evaluation.Figures;
 using LazyLlm.Evaluation.LongBench;
 using LazyLlm.Evaluation.Recall;
 using LazyLlm.Evaluation.Reports;
@@ -64,10 +65,10 @@ internal sealed class SweepCommand
         var runner = new SweepRunner(new ItemRunner(engine, engine.Tokenizer!, _flags.Seed(arguments)), Tasks(arguments, recall, engine), options);
         string digest = ModelDigest.Compute(folder, cancellation);
         SweepResult result = _flags.Run(arguments, terminal, runner.Describe(digest), (log, progress) => runner.Run(log, progress, cancellation));
-        IReadOnlyList<SweepFigure> figures = result.DrawFigures();
+        IReadOnlyList<LineFigure> figures = result.DrawFigures();
         try
         {
-            foreach (SweepFigure figure in figures)
+            foreach (LineFigure figure in figures)
             {
                 figure.Save(report);
             }

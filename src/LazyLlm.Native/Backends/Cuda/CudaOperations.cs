@@ -117,6 +117,22 @@ internal sealed partial class CudaOperations : IOperations
     ];
 
     /// <inheritdoc/>
+    public bool Profile(bool collect)
+    {
+        Context.Synchronize();
+        if (collect)
+        {
+            Context.StartProfiler();
+        }
+        else
+        {
+            Context.StopProfiler();
+        }
+
+        return true;
+    }
+
+    /// <inheritdoc/>
     public ISequenceMemory CreateSequence(StagePlan plan, int capacity) => new CudaSequence(this, plan, capacity);
 
     /// <inheritdoc/>

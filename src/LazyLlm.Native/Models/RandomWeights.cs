@@ -1,57 +1,55 @@
 using System.Runtime.InteropServices;
-using LazyLlm.Native.Backends.Cuda;
-using LazyLlm.Native.Models;
 
-namespace LazyLlm.Bench;
+namespace LazyLlm.Native.Models;
 
 /// <summary>
-/// Random bfloat16 weights of any shape that need no file: every tensor is cut from one block of random numbers, scaled
-/// so that rows neither die out nor saturate over the layers. The same on every run.
+/// Random bfloat16 weights in any shape, which need no file: every tensor is cut from a block of random numbers, scaled
+/// so that rows neither die out nor saturate over the layers. The same on every run. For benchmarks: what such a model
+/// says means nothing.
 /// </summary>
-internal sealed class SyntheticWeights(ModelConfig config) : ModelWeights
+/// <param name="config">The model's shape.</param>
+public sealed class RandomWeights(ModelConfig config) : ModelWeights
 {
     // A length that no row's length divides, so that rows differ.
     private const int BlockLength = (1 << 20) + 7;
 
     private readonly Dictionary<float, byte[]> _blocks = [];
 
+    /// <inheritdoc/>
     public override ModelConfig Config => config;
 
-    public override long TotalBytes => 2 * Roles().Sum(r => (long)Shape(r.Role).Rows * Shape(r.Role).Columns);
+    /// <inheritdoc/>
+    public override long TotalBytes
+    {
+        get
+        {
+            long layer = 0;
+            for (WeightRole role = WeightRole.AttentionNorm; role <= WeightRole.Down; role++)
+            {
+                layer += this[role].ByteLength;
+            }
 
+            return this[WeightRole.Embedding].ByteLength + this[WeightRole.FinalNorm].ByteLength
+                + (config.TiedEmbeddings ? 0 : this[WeightRole.OutputHead].ByteLength) + (config.LayerCount * layer);
+        }
+    }
+
+    /// <inheritdoc/>
     public override WeightTensor this[WeightRole role, int layer = 0]
     {
         get
         {
-            (int rows, int columns) = Shape(role);
-            return new Tensor($"{role} {layer}", rows, columns, Block(Scale(role, columns)), ((long)role * 7919) + (layer * 104729));
-        }
-    }
-
-    private IEnumerable<(WeightRole Role, int Layer)> Roles()
-    {
-        yield return (WeightRole.Embedding, 0);
-        yield return (WeightRole.FinalNorm, 0);
-        yield return (WeightRole.OutputHead, 0);
-        for (int layer = 0; layer < config.LayerCount; layer++)
-        {
-            for (WeightRole role = WeightRole.AttentionNorm; role <= WeightRole.Down; role++)
+            if (role == WeightRole.OutputHead && config.TiedEmbeddings)
             {
-                yield return (role, layer);
+                role = WeightRole.Embedding;
             }
+
+            (int? rows, int columns) = SafetensorsWeights.ShapeOf(role, config);
+            return new Tensor(SafetensorsWeights.NameOf(role, layer), rows ?? 1, columns, Block(Scale(role, columns)), ((long)role * 7919) + (layer * 104729));
         }
     }
 
-    private (int Rows, int Columns) Shape(WeightRole role) => role switch
-    {
-        WeightRole.Embedding or WeightRole.OutputHead => (config.VocabularySize, config.HiddenSize),
-        WeightRole.Query => (config.QueryWidth, config.HiddenSize),
-        WeightRole.Key or WeightRole.Value => (config.KeyValueWidth, config.HiddenSize),
-        WeightRole.AttentionOutput => (config.HiddenSize, config.QueryWidth),
-        WeightRole.Gate or WeightRole.Up => (config.IntermediateSize, config.HiddenSize),
-        WeightRole.Down => (config.HiddenSize, config.IntermediateSize),
-        _ => (1, config.HiddenSize),
-    };
+    internal override string Source => "(random weights)";
 
     /// <summary>Half the width of the numbers' range; 0 stands for gains, which are all 1.</summary>
     private float Scale(WeightRole role, int columns) => role switch
@@ -72,7 +70,7 @@ internal sealed class SyntheticWeights(ModelConfig config) : ModelWeights
                 ushort[] numbers = new ushort[BlockLength];
                 for (int i = 0; i < numbers.Length; i++)
                 {
-                    numbers[i] = TensorConversion.ToBFloat16(scale == 0 ? 1 : ((random.NextSingle() * 2) - 1) * scale);
+                    numbers[i] = ToBFloat16(scale == 0 ? 1 : ((random.NextSingle() * 2) - 1) * scale);
                 }
 
                 block = MemoryMarshal.AsBytes(numbers.AsSpan()).ToArray();
@@ -82,6 +80,9 @@ internal sealed class SyntheticWeights(ModelConfig config) : ModelWeights
             return block;
         }
     }
+
+    /// <summary>Cut off, which is good enough for random numbers.</summary>
+    private static ushort ToBFloat16(float number) => (ushort)(BitConverter.SingleToUInt32Bits(number) >> 16);
 
     private sealed class Tensor(string name, int rows, int columns, byte[] block, long offset) : WeightTensor
     {
