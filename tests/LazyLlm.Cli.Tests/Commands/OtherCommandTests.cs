@@ -12,7 +12,7 @@ public class OtherCommandTests
     public async Task Help_is_data_and_names_every_verb()
     {
         CommandRun run = (await CommandRun.RunAsync()).Succeeded();
-        Assert.All(["demo", "generate", "chat", "compare", "trace", "eval", "inspect", "tokenize", "doctor", "cache"], verb => Assert.Contains($"  {verb}", run.Out));
+        Assert.All(["demo", "generate", "chat", "compare", "trace", "eval", "bench", "inspect", "tokenize", "doctor", "cache"], verb => Assert.Contains($"  {verb}", run.Out));
         Assert.Equal("", run.Error);
     }
 
