@@ -8,7 +8,7 @@ rid="${1:-linux-x64}"
 rm -rf "$out"
 mkdir -p "$out"
 
-for project in src/LazyLlm.Native src/LazyLlm.Evaluation src/LazyLlm.Extensions.AI src/LazyLlm.Cli; do
+for project in src/LazyLlm.Native src/LazyLlm.Evaluation src/LazyLlm.Extensions.AI src/LazyLlm.Server src/LazyLlm.Cli; do
     [ -d "$project" ] || continue
     dotnet pack "$project" --configuration Release --output "$out" --verbosity quiet --nologo \
         -p:IncludeSymbols=true -p:SymbolPackageFormat=snupkg

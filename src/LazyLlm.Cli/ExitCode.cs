@@ -14,6 +14,9 @@ internal static class ExitCode
     /// <summary>The device, its driver or its compiler refused, or there is not enough memory on it.</summary>
     public const int Device = 3;
 
+    /// <summary>The device failed for good while serving; only a new process can go on.</summary>
+    public const int Fault = 4;
+
     /// <summary>A fault of the program itself; its stack trace is on standard error.</summary>
     public const int Internal = 70;
 

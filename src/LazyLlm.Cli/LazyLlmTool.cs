@@ -58,6 +58,7 @@ internal static class LazyLlmTool
             DemoCommand.Create(terminal),
             GenerateCommand.Create(terminal),
             ChatCommand.Create(terminal),
+            ServeCommand.Create(terminal),
             CompareCommand.Create(terminal),
             TraceCommand.Create(terminal),
             EvalCommand.Create(terminal),

@@ -1,0 +1,13 @@
+using Microsoft.AspNetCore.Builder;
+
+namespace LazyLlm.Server.Endpoints;
+
+/// <summary>Everything that the server answers to: one line per group of endpoints.</summary>
+internal static class EndpointGroups
+{
+    public static void Map(WebApplication application, ServedModel model)
+    {
+        HealthEndpoint.Map(application, model);
+        ModelEndpoints.Map(application, model);
+    }
+}

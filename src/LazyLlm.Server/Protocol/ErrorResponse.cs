@@ -1,0 +1,4 @@
+namespace LazyLlm.Server.Protocol;
+
+/// <summary>An error in OpenAI's form.</summary>
+internal sealed record ErrorResponse(ErrorDetail Error);
