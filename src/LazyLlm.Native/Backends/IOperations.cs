@@ -1,3 +1,4 @@
+using LazyLlm.Native.Errors;
 using LazyLlm.Native.Pruning;
 
 namespace LazyLlm.Native.Backends;
@@ -30,6 +31,12 @@ internal interface IOperations : IDisposable
     /// <summary>Waits for the device, and tells an attached profiler to start or stop collecting.</summary>
     /// <returns>False where the device has no profiler to tell.</returns>
     bool Profile(bool collect) => false;
+
+    /// <summary>What sizes of caches are rounded up to when memory is taken for them, in bytes.</summary>
+    long CacheGranularity => 1;
+
+    /// <summary>The error that ended the device's service, or null. Nothing works after it.</summary>
+    DeviceLostException? Fault => null;
 
     /// <summary>Memory for a session of at most <paramref name="capacity"/> positions.</summary>
     ISequenceMemory CreateSequence(StagePlan plan, int capacity);

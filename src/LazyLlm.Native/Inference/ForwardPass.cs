@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using LazyLlm.Native.Backends;
 using LazyLlm.Native.Errors;
 using LazyLlm.Native.Pruning;
@@ -97,15 +98,37 @@ internal sealed class ForwardPass(IOperations operations, int hiddenSize) : IDis
         return _layer < _plan.LayerCount;
     }
 
-    /// <summary>Undoes an unfinished pass: every sequence is as long as it was before.</summary>
+    /// <summary>
+    /// Undoes an unfinished pass: every sequence is as long as it was before, also where the device refuses to undo one of
+    /// them, which then tries again before its next step.
+    /// </summary>
+    /// <exception cref="DeviceException">The device refused; the first such error.</exception>
     public void Rollback()
     {
+        if (_sequences.Count == 0)
+        {
+            return;
+        }
+
         int openStage = _layer < _plan.LayerCount ? _plan.StageOf(_layer).Index : _plan.Stages.Length;
+        ExceptionDispatchInfo? refusal = null;
         foreach (Sequence sequence in _sequences)
         {
-            sequence.Rollback(openStage);
+            try
+            {
+                sequence.Rollback(openStage);
+            }
+            catch (DeviceException error)
+            {
+                refusal ??= ExceptionDispatchInfo.Capture(error);
+            }
         }
+
+        refusal?.Throw();
     }
+
+    /// <summary>Lets go of the sequences of a pass that has ended.</summary>
+    public void End() => _sequences.Clear();
 
     /// <summary>Logits of the <paramref name="index"/>-th sequence of a finished pass; valid until the next pass.</summary>
     public ReadOnlySpan<float> Logits(int index = 0) => operations.ReadLogits(_workspace, index);

@@ -18,7 +18,8 @@ public sealed class LlamaEngine : IDisposable
     private int _users = 1;
     private int _isDisposed;
 
-    private LlamaEngine(ModelFolder folder, TextTokenizer? tokenizer, IOperations operations, int contextLength)
+    /// <summary>An engine around a loaded model.</summary>
+    internal LlamaEngine(ModelFolder folder, TextTokenizer? tokenizer, IOperations operations, int contextLength)
     {
         Folder = folder;
         Tokenizer = tokenizer;
@@ -43,6 +44,12 @@ public sealed class LlamaEngine : IDisposable
 
     /// <summary>Bytes that the weights take on the device.</summary>
     public long WeightBytes => _operations.WeightBytes;
+
+    /// <summary>
+    /// The error that ended the device's service, or null: what a health check looks at. Nothing runs on the engine after
+    /// it; every call reports the same cause.
+    /// </summary>
+    public DeviceLostException? Fault => _operations.Fault;
 
     /// <summary>Loads a model folder onto a device.</summary>
     /// <param name="path">A folder in the Hugging Face layout.</param>
@@ -99,6 +106,9 @@ public sealed class LlamaEngine : IDisposable
     /// <summary>Bytes that the device could still give to caches.</summary>
     internal long FreeBytes => _operations.FreeBytes;
 
+    /// <summary>What sizes of caches are rounded up to.</summary>
+    internal long CacheGranularity => _operations.CacheGranularity;
+
     /// <summary>An empty sequence, which keeps the engine alive until <see cref="Release"/>.</summary>
     internal Sequence CreateSequence(PruningSchedule schedule)
     {
@@ -141,7 +151,24 @@ public sealed class LlamaEngine : IDisposable
     internal ForwardPass RentPass() => _passes.TryTake(out ForwardPass? pass) ? pass : new ForwardPass(_operations, Config.HiddenSize);
 
     /// <summary>Gives a pass back.</summary>
-    internal void ReturnPass(ForwardPass pass) => _passes.Add(pass);
+    internal void ReturnPass(ForwardPass pass)
+    {
+        pass.End();
+        _passes.Add(pass);
+    }
+
+    /// <summary>Begins a use of the device, which keeps the engine alive until <see cref="Release"/>.</summary>
+    /// <exception cref="ObjectDisposedException">The engine is disposed.</exception>
+    internal void Acquire()
+    {
+        int users;
+        do
+        {
+            users = Volatile.Read(ref _users);
+            ObjectDisposedException.ThrowIf(users == 0 || Volatile.Read(ref _isDisposed) != 0, this);
+        }
+        while (Interlocked.CompareExchange(ref _users, users + 1, users) != users);
+    }
 
     /// <inheritdoc cref="IOperations.Profile"/>
     internal bool Profile(bool collect) => _operations.Profile(collect);
@@ -181,17 +208,5 @@ public sealed class LlamaEngine : IDisposable
         tokenizer?.RequireFits(folder.Config.VocabularySize);
         IOperations operations = DeviceChoice.Load(folder.Weights, options with { ContextLength = contextLength }, progress, cancellation);
         return new LlamaEngine(folder, tokenizer, operations, contextLength);
-    }
-
-    /// <summary>Begins one use of the device, which keeps it alive until <see cref="Release"/>.</summary>
-    internal void Acquire()
-    {
-        int users;
-        do
-        {
-            users = Volatile.Read(ref _users);
-            ObjectDisposedException.ThrowIf(users == 0 || Volatile.Read(ref _isDisposed) != 0, this);
-        }
-        while (Interlocked.CompareExchange(ref _users, users + 1, users) != users);
     }
 }

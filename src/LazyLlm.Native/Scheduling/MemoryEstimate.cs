@@ -1,3 +1,4 @@
+using LazyLlm.Native.Inference;
 using LazyLlm.Native.Models;
 using LazyLlm.Native.Pruning;
 
@@ -5,26 +6,53 @@ namespace LazyLlm.Native.Scheduling;
 
 /// <summary>
 /// What a request will need: K and V of the positions that its schedule keeps at its final length, plus one row per
-/// generated token in every stage; the Aux cache; growth reserve; and the rows of its prompt. Positions that come back
-/// later add to it, so it is an estimate, never above the dense need by more than the Aux cache and the reserve.
+/// generated token in every stage; the Aux cache; growth reserve; what an empty session takes; and the rows of its prompt.
+/// Positions that come back later add to it, so it is an estimate, never above the dense need by more than the Aux cache
+/// and the reserve.
 /// </summary>
-internal sealed class MemoryEstimate(ModelConfig config, int contextLength, long keyValueBytes)
+internal sealed class MemoryEstimate
 {
+    private readonly ModelConfig _config;
+    private readonly int _contextLength;
+    private readonly long _granularity;
+    private readonly long _emptyBytes;
+    private readonly long _keyValueBytes;
+
+    /// <summary>Learns what an empty sequence takes on the engine's device.</summary>
+    public MemoryEstimate(LlamaEngine engine)
+    {
+        _config = engine.Config;
+        _contextLength = engine.ContextLength;
+        _granularity = engine.CacheGranularity;
+        using Sequence probe = engine.CreateSequence(PruningSchedule.None);
+        engine.Release();
+        _emptyBytes = probe.Memory.AllocatedBytes;
+        _keyValueBytes = probe.Memory.KeyValueBytesPerTokenAndLayer;
+    }
+
     /// <summary>Bytes for a prompt and an answer of at most so many tokens.</summary>
     public long Of(StagePlan plan, int promptTokens, int? maxTokens)
     {
-        long generated = Math.Min(maxTokens ?? contextLength, contextLength - promptTokens);
+        long generated = Math.Min(maxTokens ?? _contextLength, _contextLength - promptTokens);
         int length = promptTokens + (int)generated;
-        long caches = (long)length * config.HiddenSize * sizeof(float);
+
+        // Caches that grow token by token reserve a quarter ahead.
+        bool grows = generated > 1;
+        long bytes = _emptyBytes + Cache((long)length * _config.HiddenSize * sizeof(float));
         int seen = length;
         foreach (Stage stage in plan.Stages)
         {
             seen = plan.KeepCount(stage, length, seen);
-            caches += Math.Min(length, seen + generated) * stage.LayerCount * keyValueBytes;
+            bytes += Cache(Math.Min(length, seen + generated) * stage.LayerCount * _keyValueBytes);
         }
 
-        // Caches that grow token by token reserve a quarter ahead.
-        long row = (2L * config.HiddenSize) + (2L * config.QueryWidth) + (2L * config.KeyValueWidth) + config.IntermediateSize;
-        return (generated > 1 ? caches + (caches / 4) : caches) + (promptTokens * row * sizeof(float));
+        long row = (2L * _config.HiddenSize) + (2L * _config.QueryWidth) + (2L * _config.KeyValueWidth) + _config.IntermediateSize;
+        return bytes + (promptTokens * row * sizeof(float));
+
+        long Cache(long needed)
+        {
+            long reserved = grows ? needed + (needed / 4) : needed;
+            return (reserved + _granularity - 1) / _granularity * _granularity;
+        }
     }
 }

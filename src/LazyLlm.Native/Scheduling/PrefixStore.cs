@@ -1,3 +1,4 @@
+using LazyLlm.Native.Errors;
 using LazyLlm.Native.Inference;
 using LazyLlm.Native.Pruning;
 
@@ -21,8 +22,8 @@ internal sealed class PrefixStore(LlamaEngine engine, long budget) : IDisposable
     /// <summary>Aux caches of theirs in use.</summary>
     public long AuxBytes => _entries.Sum(e => e.Sequence.Memory.AuxBytes);
 
-    /// <summary>A copy of the sequence after exactly these tokens under this schedule, or null.</summary>
-    public Sequence? Fork(PruningSchedule schedule, ReadOnlySpan<int> tokens)
+    /// <summary>A copy of the sequence after exactly these tokens under this schedule; null where there is none, or no memory for it.</summary>
+    public Sequence? TryFork(PruningSchedule schedule, ReadOnlySpan<int> tokens)
     {
         int index = Find(schedule, tokens);
         if (index < 0)
@@ -33,11 +34,11 @@ internal sealed class PrefixStore(LlamaEngine engine, long budget) : IDisposable
         Entry entry = _entries[index];
         _entries.RemoveAt(index);
         _entries.Add(entry);
-        return engine.ForkSequence(entry.Sequence);
+        return TryCopy(entry.Sequence);
     }
 
-    /// <summary>Keeps a copy of a sequence that has taken exactly these tokens, if the budget allows.</summary>
-    public void Save(PruningSchedule schedule, ReadOnlySpan<int> tokens, Sequence sequence)
+    /// <summary>Keeps a copy of a sequence that has taken exactly these tokens, if the budget and the device's memory allow.</summary>
+    public void TrySave(PruningSchedule schedule, ReadOnlySpan<int> tokens, Sequence sequence)
     {
         long bytes = sequence.Memory.AllocatedBytes;
         if (bytes > budget || Find(schedule, tokens) >= 0)
@@ -50,7 +51,11 @@ internal sealed class PrefixStore(LlamaEngine engine, long budget) : IDisposable
             DropOldest();
         }
 
-        Sequence copy = engine.ForkSequence(sequence);
+        if (TryCopy(sequence) is not Sequence copy)
+        {
+            return;
+        }
+
         bytes = copy.Memory.AllocatedBytes;
         _entries.Add(new Entry(schedule, tokens.ToArray(), copy, bytes));
         Bytes += bytes;
@@ -77,6 +82,19 @@ internal sealed class PrefixStore(LlamaEngine engine, long budget) : IDisposable
     {
         while (DropOldest())
         {
+        }
+    }
+
+    /// <summary>Reuse only saves time: what there is no memory for is computed instead.</summary>
+    private Sequence? TryCopy(Sequence sequence)
+    {
+        try
+        {
+            return engine.ForkSequence(sequence);
+        }
+        catch (DeviceMemoryException)
+        {
+            return null;
         }
     }
 

@@ -121,7 +121,7 @@ public sealed class ScheduledAnswer : IAsyncDisposable
     /// <summary>Why the request has to end now, or null.</summary>
     internal Exception? Verdict()
     {
-        if (_isCancelled)
+        if (_isCancelled || _scheduler.IsCancelled)
         {
             return _cancellation.IsCancellationRequested
                 ? new OperationCanceledException(_cancellation)

@@ -22,7 +22,7 @@ internal sealed class ScheduledRun
         Answer = answer;
         ReadOnlySpan<int> prompt = answer.Request.Tokens.Span;
         int shared = answer.Request.SharedPrefix;
-        Sequence? copy = shared > 0 ? prefixes.Fork(answer.Request.Schedule, prompt[..shared]) : null;
+        Sequence? copy = shared > 0 ? prefixes.TryFork(answer.Request.Schedule, prompt[..shared]) : null;
         Sequence = copy ?? engine.CreateSequence(answer.Request.Schedule);
         try
         {
@@ -50,11 +50,11 @@ internal sealed class ScheduledRun
     /// <summary>Bytes that its caches took when last measured.</summary>
     public long MeasuredBytes { get; private set; }
 
-    /// <summary>Whether a step of the prompt is under way.</summary>
-    public bool IsPrefilling => _prefill is not null;
-
     /// <summary>Whether the prompt has not been computed yet.</summary>
     public bool NeedsPrefill => _promptTaken < Answer.Request.Tokens.Length;
+
+    /// <summary>Whether it can take a decode step: its prompt is computed, and its reader keeps up.</summary>
+    public bool CanDecode => !NeedsPrefill && !Answer.IsReaderSlow;
 
     /// <summary>Measures the caches.</summary>
     public void Measure() => MeasuredBytes = Sequence.Memory.AllocatedBytes;
@@ -104,7 +104,7 @@ internal sealed class ScheduledRun
         if (end < prompt.Length)
         {
             Return(pass);
-            prefixes.Save(Answer.Request.Schedule, prompt[..end], Sequence);
+            prefixes.TrySave(Answer.Request.Schedule, prompt[..end], Sequence);
             return false;
         }
 
@@ -118,6 +118,9 @@ internal sealed class ScheduledRun
         return true;
     }
 
+    /// <summary>The token drawn last, not given out yet.</summary>
+    public GeneratedToken Last { get; private set; }
+
     /// <summary>Draws the next token from the logits of a finished step.</summary>
     public void Take(ReadOnlySpan<float> logits)
     {
@@ -126,9 +129,6 @@ internal sealed class ScheduledRun
         NextToken = token.Id;
         Last = token;
     }
-
-    /// <summary>The token drawn last, not given out yet.</summary>
-    public GeneratedToken Last { get; private set; }
 
     /// <summary>Undoes what is under way, notes the figures and frees everything.</summary>
     public void Close()

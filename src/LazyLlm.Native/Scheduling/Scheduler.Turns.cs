@@ -5,11 +5,14 @@ using LazyLlm.Native.Inference;
 
 namespace LazyLlm.Native.Scheduling;
 
-/// <content>The scheduler's thread.</content>
+/// <content>
+/// The scheduler's thread. It alone changes the list of running requests, under the lock, and reads it without; what the
+/// device does, it does outside the lock, so that callers and monitors never wait for a step.
+/// </content>
 public sealed partial class Scheduler
 {
-    private readonly List<ScheduledRun> _group = [];
-    private readonly List<ScheduledRun> _decoding = [];
+    private readonly List<(ScheduledAnswer Answer, Exception Verdict)> _over = [];
+    private readonly DecodeRound _decode;
     private int _lastPrefill;
     private long _measured;
     private long _memoryInUse;
@@ -18,64 +21,64 @@ public sealed partial class Scheduler
 
     private void Run()
     {
-        while (WaitForWork())
+        try
         {
-            try
+            while (WaitForWork())
             {
-                DecodeAll();
-                AdvancePrefill();
-            }
-            catch (Exception error)
-            {
-                // Not a request's own failure: nobody can go on.
-                EndAll(error);
+                try
+                {
+                    _decode.Run(_running);
+                    AdvancePrefill();
+                }
+                catch (Exception error)
+                {
+                    // Not a request's own failure: nobody can go on.
+                    EndAll(_ => error);
+                }
+
+                if (Stopwatch.GetElapsedTime(_measured) > MeasurePeriod)
+                {
+                    Measure();
+                }
             }
 
-            if (Stopwatch.GetElapsedTime(_measured) > MeasurePeriod)
-            {
-                Measure();
-            }
-        }
-
-        lock (_gate)
-        {
             _prefixes.Dispose();
-            MeasureLocked();
+            _decode.Dispose();
+            Measure();
         }
-
-        _stopped.TrySetResult();
+        finally
+        {
+            _engine.Release();
+            _stopped.TrySetResult();
+        }
     }
 
     /// <summary>Ends requests whose time is up, admits others, and sleeps while there is nothing to do.</summary>
     /// <returns>False once the scheduler has stopped and is empty.</returns>
     private bool WaitForWork()
     {
-        lock (_gate)
+        while (true)
         {
-            while (true)
+            lock (_gate)
             {
                 _isWoken = false;
-                for (int i = _running.Count - 1; i >= 0; i--)
-                {
-                    if (_running[i].Answer.Verdict() is Exception verdict)
-                    {
-                        EndLocked(_running[i], verdict);
-                    }
-                }
+            }
 
-                SweepQueue();
-                Admit();
-                if (HasWork())
-                {
-                    return true;
-                }
+            EndWhatIsOver();
+            Admit();
+            if (HasWork())
+            {
+                return true;
+            }
 
+            Measure();
+            lock (_gate)
+            {
                 if (_isStopping && _running.Count == 0 && _queue.Count == 0)
                 {
                     return false;
                 }
 
-                MeasureLocked();
                 if (!_isWoken)
                 {
                     Monitor.Wait(_gate, NextDeadline());
@@ -88,7 +91,7 @@ public sealed partial class Scheduler
     {
         foreach (ScheduledRun run in _running)
         {
-            if (run.NeedsPrefill || !run.Answer.IsReaderSlow)
+            if (run.NeedsPrefill || run.CanDecode)
             {
                 return true;
             }
@@ -111,24 +114,54 @@ public sealed partial class Scheduler
         return next == TimeSpan.MaxValue ? Timeout.Infinite : (int)Math.Clamp(next.TotalMilliseconds + 1, 1, 60_000);
     }
 
-    private void SweepQueue()
+    private void EndWhatIsOver()
     {
-        for (LinkedListNode<ScheduledAnswer>? node = _queue.First; node is not null;)
+        if (Fault is DeviceLostException lost)
         {
-            LinkedListNode<ScheduledAnswer> current = node;
-            node = node.Next;
-            if (current.Value.Verdict() is Exception verdict)
+            EndAll(_ => lost.Repeat());
+            return;
+        }
+
+        for (int i = _running.Count - 1; i >= 0; i--)
+        {
+            if (_running[i].Answer.Verdict() is Exception verdict)
             {
-                _queue.Remove(current);
-                EngineMetrics.RecordRequests(-1, 0);
-                current.Value.End(verdict);
+                End(_running[i], verdict);
             }
         }
+
+        SweepQueue(static answer => answer.Verdict());
+    }
+
+    /// <summary>Ends the waiting requests for which there is a reason to.</summary>
+    private void SweepQueue(Func<ScheduledAnswer, Exception?> reason)
+    {
+        lock (_gate)
+        {
+            for (LinkedListNode<ScheduledAnswer>? node = _queue.First; node is not null;)
+            {
+                LinkedListNode<ScheduledAnswer> current = node;
+                node = node.Next;
+                if (reason(current.Value) is Exception verdict)
+                {
+                    _queue.Remove(current);
+                    _over.Add((current.Value, verdict));
+                }
+            }
+        }
+
+        foreach ((ScheduledAnswer answer, Exception verdict) in _over)
+        {
+            EngineMetrics.RecordRequests(-1, 0);
+            answer.End(verdict);
+        }
+
+        _over.Clear();
     }
 
     private void Admit()
     {
-        while (_queue.First is { Value: ScheduledAnswer answer } && _running.Count < Options.RunningLimit)
+        while (_running.Count < Options.RunningLimit && FirstInQueue() is ScheduledAnswer answer)
         {
             while (Promised + answer.PromisedBytes > MemoryBudget && _prefixes.DropOldest())
             {
@@ -140,131 +173,41 @@ public sealed partial class Scheduler
                 return;
             }
 
-            _queue.RemoveFirst();
-            EngineMetrics.RecordRequests(-1, 0);
+            ScheduledRun? run = null;
+            Exception? failure = null;
             try
             {
-                _running.Add(new ScheduledRun(_engine, _prefixes, answer));
-                EngineMetrics.RecordRequests(0, 1);
-                answer.Enter(RequestState.Prefill);
+                run = new ScheduledRun(_engine, _prefixes, answer);
             }
             catch (Exception error)
             {
-                NoteFault(error);
-                answer.End(error);
+                failure = error;
             }
-        }
-    }
 
-    /// <summary>One token for every request that decodes, those of like cuts in one pass.</summary>
-    private void DecodeAll()
-    {
-        _decoding.Clear();
-        foreach (ScheduledRun run in _running)
-        {
-            if (!run.NeedsPrefill && !run.Answer.IsReaderSlow)
+            lock (_gate)
             {
-                _decoding.Add(run);
-            }
-        }
-
-        while (_decoding.Count > 0)
-        {
-            _group.Clear();
-            ScheduledRun first = _decoding[0];
-            for (int i = 0; i < _decoding.Count;)
-            {
-                if (first.SharesCutsWith(_decoding[i]))
+                _queue.Remove(answer);
+                if (run is not null)
                 {
-                    _group.Add(_decoding[i]);
-                    _decoding.RemoveAt(i);
-                }
-                else
-                {
-                    i++;
+                    answer.Enter(RequestState.Prefill);
+                    _running.Add(run);
                 }
             }
 
-            if (!TryDecode(_group, out Exception? failure))
+            EngineMetrics.RecordRequests(-1, run is null ? 0 : 1);
+            if (run is null)
             {
-                DecodeAlone(failure!);
+                answer.End(failure);
             }
         }
     }
 
-    /// <summary>After a failed step, which was undone: the requests it served go on one by one, and those that fail again end.</summary>
-    private void DecodeAlone(Exception failure)
+    private ScheduledAnswer? FirstInQueue()
     {
-        NoteFault(failure);
-        ScheduledRun[] runs = [.. _group];
-        foreach (ScheduledRun run in runs)
+        lock (_gate)
         {
-            _group.Clear();
-            _group.Add(run);
-            if (runs.Length == 1 || _fault is not null || !TryDecode(_group, out failure!))
-            {
-                End(run, failure);
-            }
+            return _queue.First?.Value;
         }
-    }
-
-    private bool TryDecode(List<ScheduledRun> group, out Exception? failure)
-    {
-        ForwardPass pass = _engine.RentPass();
-        int added = 0;
-        failure = null;
-        try
-        {
-            pass.Begin();
-            foreach (ScheduledRun run in group)
-            {
-                pass.Add(run.Sequence, [run.NextToken]);
-                added++;
-            }
-
-            while (pass.Advance())
-            {
-            }
-        }
-        catch (Exception error)
-        {
-            failure = error;
-            try
-            {
-                if (added > 0)
-                {
-                    pass.Rollback();
-                }
-            }
-            catch (DeviceException second)
-            {
-                NoteFault(second);
-            }
-        }
-
-        for (int i = 0; failure is null && i < group.Count; i++)
-        {
-            Take(group[i], pass, i);
-        }
-
-        _engine.ReturnPass(pass);
-        return failure is null;
-    }
-
-    /// <summary>Draws a token of its own for each request; bad logits end that request alone.</summary>
-    private void Take(ScheduledRun run, ForwardPass pass, int index)
-    {
-        try
-        {
-            run.Take(pass.Logits(index));
-        }
-        catch (Exception error)
-        {
-            End(run, error);
-            return;
-        }
-
-        GiveOut(run);
     }
 
     /// <summary>The next prompt in turn goes one layer further.</summary>
@@ -272,16 +215,11 @@ public sealed partial class Scheduler
     {
         int open = 0;
         ScheduledRun? next = null;
-        for (int i = 0; i < _running.Count; i++)
+        for (int i = 0; i < _running.Count && open < Options.PrefillLimit; i++)
         {
-            ScheduledRun run = _running[i];
-            if (!run.NeedsPrefill || open == Options.PrefillLimit)
-            {
-                continue;
-            }
-
             // The first ones in order of arrival are open; they take turns.
-            if (open++ == _lastPrefill || next is null)
+            ScheduledRun run = _running[i];
+            if (run.NeedsPrefill && (open++ == _lastPrefill || next is null))
             {
                 next = run;
             }
@@ -292,7 +230,7 @@ public sealed partial class Scheduler
             return;
         }
 
-        _lastPrefill = (_lastPrefill + 1) % Math.Max(1, open);
+        _lastPrefill = (_lastPrefill + 1) % open;
         try
         {
             if (!next.AdvancePrefill(_prefixes))
@@ -302,13 +240,24 @@ public sealed partial class Scheduler
         }
         catch (Exception error)
         {
-            NoteFault(error);
             End(next, error);
             return;
         }
 
         next.Answer.Enter(RequestState.Decode);
         GiveOut(next);
+    }
+
+    private void GoOn(ScheduledRun run, Exception? failure)
+    {
+        if (failure is null)
+        {
+            GiveOut(run);
+        }
+        else
+        {
+            End(run, failure);
+        }
     }
 
     /// <summary>Hands the token drawn last to its reader. The last one of an answer comes after its memory is back.</summary>
@@ -328,83 +277,49 @@ public sealed partial class Scheduler
 
     private void End(ScheduledRun run, Exception failure)
     {
-        lock (_gate)
-        {
-            EndLocked(run, failure);
-        }
-    }
-
-    private void EndLocked(ScheduledRun run, Exception failure)
-    {
         Close(run);
         run.Answer.End(failure);
     }
 
     private void Close(ScheduledRun run)
     {
+        run.Close();
         lock (_gate)
         {
             _running.Remove(run);
-            EngineMetrics.RecordRequests(0, -1);
-            run.Close();
-            MeasureLocked();
         }
+
+        EngineMetrics.RecordRequests(0, -1);
+        Measure();
     }
 
-    private void NoteFault(Exception error)
+    private void EndAll(Func<ScheduledAnswer, Exception> reason)
     {
-        if (error is not DeviceLostException lost)
+        while (_running.Count > 0)
         {
-            return;
+            End(_running[^1], reason(_running[^1].Answer));
         }
 
-        lock (_gate)
-        {
-            _fault ??= lost;
-            foreach (ScheduledAnswer answer in _queue)
-            {
-                EngineMetrics.RecordRequests(-1, 0);
-                answer.End(lost.Repeat());
-            }
-
-            _queue.Clear();
-        }
-    }
-
-    private void EndAll(Exception error)
-    {
-        lock (_gate)
-        {
-            NoteFault(error);
-            while (_running.Count > 0)
-            {
-                EndLocked(_running[^1], error);
-            }
-        }
+        SweepQueue(reason);
     }
 
     private void Measure()
     {
-        lock (_gate)
-        {
-            MeasureLocked();
-        }
-    }
-
-    private void MeasureLocked()
-    {
-        _measured = Stopwatch.GetTimestamp();
-        _memoryInUse = _prefixes.Bytes;
+        long memoryInUse = _prefixes.Bytes;
         (long keyValueBytes, long auxBytes) = (_prefixes.KeyValueBytes, _prefixes.AuxBytes);
         foreach (ScheduledRun run in _running)
         {
             run.Measure();
-            _memoryInUse += run.MeasuredBytes;
+            memoryInUse += run.MeasuredBytes;
             keyValueBytes += run.Sequence.Memory.KeyValueBytes;
             auxBytes += run.Sequence.Memory.AuxBytes;
         }
 
         EngineMetrics.RecordCaches(keyValueBytes - _keyValueBytes, auxBytes - _auxBytes);
-        (_keyValueBytes, _auxBytes) = (keyValueBytes, auxBytes);
+        lock (_gate)
+        {
+            _measured = Stopwatch.GetTimestamp();
+            (_memoryInUse, _keyValueBytes, _auxBytes) = (memoryInUse, keyValueBytes, auxBytes);
+        }
     }
 }

@@ -13,7 +13,11 @@ namespace LazyLlm.Native.Scheduling;
 /// one decode step of every group and one layer of the longest prompt. Each answer is, bit for bit, what its request gives
 /// alone. Safe for any number of threads.
 /// </summary>
-/// <remarks>The engine must not be disposed while requests run; it may be after <see cref="Dispose"/>.</remarks>
+/// <remarks>
+/// A pass that fails is undone, and its requests are tried one by one: those that fail again end with the error, the others
+/// go on. After a <see cref="DeviceLostException"/> every request ends with it, and so does every later one.
+/// The scheduler keeps its engine alive; the two may be disposed in any order.
+/// </remarks>
 public sealed partial class Scheduler : IDisposable
 {
     private static readonly TimeSpan MeasurePeriod = TimeSpan.FromMilliseconds(100);
@@ -30,7 +34,7 @@ public sealed partial class Scheduler : IDisposable
     private long _requests;
     private bool _isStopping;
     private bool _isWoken;
-    private volatile DeviceLostException? _fault;
+    private volatile bool _isCancelled;
 
     /// <summary>Starts a scheduler's thread.</summary>
     /// <param name="engine">The model.</param>
@@ -45,10 +49,9 @@ public sealed partial class Scheduler : IDisposable
         _modelName = engine.Folder.Name;
         MemoryBudget = Options.MemoryBudget ?? engine.FreeBytes / 5 * 4;
         _prefixes = new PrefixStore(engine, Math.Min(Options.PrefixBudget, MemoryBudget / 2));
-        Sequence probe = engine.CreateSequence(PruningSchedule.None);
-        _estimate = new MemoryEstimate(engine.Config, engine.ContextLength, probe.Memory.KeyValueBytesPerTokenAndLayer);
-        probe.Dispose();
-        engine.Release();
+        _estimate = new MemoryEstimate(engine);
+        _decode = new DecodeRound(engine, GoOn);
+        engine.Acquire();
         _thread = new Thread(Run) { IsBackground = true, Name = "LazyLlm scheduler" };
         _thread.Start();
     }
@@ -62,8 +65,8 @@ public sealed partial class Scheduler : IDisposable
     /// <summary>Bytes that requests and saved prefixes may take.</summary>
     public long MemoryBudget { get; }
 
-    /// <summary>The error that ended the device's service, or null.</summary>
-    public DeviceLostException? Fault => _fault;
+    /// <summary>The error that ended the device's service, or null: what a health check looks at.</summary>
+    public DeviceLostException? Fault => _engine.Fault;
 
     /// <summary>
     /// Told of every answer that has ended, its figures complete. Runs on the scheduler's thread, between two steps: note
@@ -122,7 +125,7 @@ public sealed partial class Scheduler : IDisposable
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_isStopping, this);
-            if (_fault is DeviceLostException fault)
+            if (Fault is DeviceLostException fault)
             {
                 throw fault.Repeat();
             }
@@ -161,11 +164,13 @@ public sealed partial class Scheduler : IDisposable
         {
             _isStopping = true;
             CancelAll();
-            WakeLocked();
         }
 
         _stopped.Task.Wait();
     }
+
+    /// <summary>Whether every request has to end.</summary>
+    internal bool IsCancelled => _isCancelled;
 
     internal string ModelNameOf(GenerationRequest request) => request.Model ?? _modelName;
 
@@ -187,15 +192,8 @@ public sealed partial class Scheduler : IDisposable
 
     private void CancelAll()
     {
-        lock (_gate)
-        {
-            foreach (ScheduledAnswer answer in _queue)
-            {
-                answer.Cancel();
-            }
-
-            _running.ForEach(run => run.Answer.Cancel());
-        }
+        _isCancelled = true;
+        Wake();
     }
 
     private void Check(GenerationRequest request)

@@ -1,20 +1,17 @@
 using LazyLlm.Native.Errors;
 using LazyLlm.Native.Inference;
-using LazyLlm.Native.Pruning;
-using LazyLlm.Native.Sampling;
 using LazyLlm.Native.Scheduling;
-using LazyLlm.Testing;
 using Xunit;
+using static LazyLlm.Native.Tests.Scheduling.SchedulerCases;
 
 namespace LazyLlm.Native.Tests.Scheduling;
 
+/// <summary>What a request gets, and what it is refused.</summary>
 public sealed class SchedulerTests : IAsyncLifetime
 {
-    private static readonly string[] Schedules = ["none", "4:0.1", "4:0.3", "2:0.5,8:0.2", "paper"];
-
     private LlamaEngine _engine = null!;
 
-    public async ValueTask InitializeAsync() => _engine = await LlamaEngine.LoadAsync(RepositoryFiles.Demo, new EngineOptions { Device = "cpu" });
+    public async ValueTask InitializeAsync() => _engine = await LlamaEngine.LoadAsync(Model, new EngineOptions { Device = "cpu", Threads = 2 });
 
     public ValueTask DisposeAsync()
     {
@@ -26,7 +23,7 @@ public sealed class SchedulerTests : IAsyncLifetime
     public async Task Requests_in_company_give_what_each_gives_alone_bit_for_bit()
     {
         GenerationRequest[] requests = [.. Enumerable.Range(0, 20).Select(i => Request(20 + (37 * i % 300), Schedules[i % Schedules.Length], tokens: 5 + i, seed: i))];
-        GeneratedToken[][] alone = [.. requests.Select(Alone)];
+        GeneratedToken[][] alone = [.. requests.Select(r => Alone(_engine, r))];
         using var scheduler = new Scheduler(_engine);
         GeneratedToken[][] together = await Task.WhenAll(requests.Select(r => Read(scheduler.Submit(r))));
         Assert.Equal(alone, together);
@@ -34,8 +31,16 @@ public sealed class SchedulerTests : IAsyncLifetime
     }
 
     [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(4)]
+    public Task Any_mix_of_requests_and_callers_gives_what_each_gives_alone(int seed) =>
+        RandomMix(_engine, seed, count: 40, longestPrompt: 200, longestAnswer: 24);
+
+    [Theory]
     [InlineData("none")]
-    [InlineData("4:0.1")]
+    [InlineData("2:0.3")]
     public async Task A_reused_prefix_changes_nothing_and_is_not_computed_again(string schedule)
     {
         using var scheduler = new Scheduler(_engine);
@@ -45,13 +50,11 @@ public sealed class SchedulerTests : IAsyncLifetime
         ScheduledAnswer second = scheduler.Submit(request);
         Assert.Equal(expected, await Read(second));
         Assert.Equal((0, 150), (first.ReusedTokens, second.ReusedTokens));
-        Assert.True(second.Statistics!.ComputedPairs < first.Statistics!.ComputedPairs / 2);
+        Assert.Equal(first.Statistics!.Stages[0].Computed - 150, second.Statistics!.Stages[0].Computed);
+        Assert.True(second.Statistics.ComputedPairs < first.Statistics.ComputedPairs);
         Assert.Equal(1, scheduler.Status.SavedPrefixes);
-
-        using Session session = _engine.CreateSession(request.Schedule);
-        session.Step(request.Tokens.Span[..150]);
-        session.Append(request.Tokens.Span[150..]);
-        Assert.Equal(expected, Blocking(session.GenerateAsync(request.Sampling)));
+        Assert.Equal(Alone(_engine, request), expected);
+        AssertEmpty(scheduler);
     }
 
     [Fact]
@@ -74,62 +77,49 @@ public sealed class SchedulerTests : IAsyncLifetime
         await Until(() => slow.GeneratedTokens == 3);
         Assert.Equal(30, (await Read(scheduler.Submit(Request(20, "none", tokens: 30)))).Length);
         Assert.Equal(3, slow.GeneratedTokens);
-        Assert.Equal(Alone(slow.Request), await Read(slow));
-    }
-
-    [Fact]
-    public async Task Ending_a_request_anywhere_touches_no_other_and_returns_its_memory()
-    {
-        using var scheduler = new Scheduler(_engine, new SchedulerOptions { RunningLimit = 3, UnreadLimit = 200 });
-        GenerationRequest lasting = Request(60, "4:0.1", tokens: 150);
-        Task<GeneratedToken[]> survivor = Read(scheduler.Submit(lasting));
-        using var cancellation = new CancellationTokenSource();
-        ScheduledAnswer decoding = scheduler.Submit(Request(30, "none", tokens: 2_000), cancellation.Token);
-        await Until(() => decoding.GeneratedTokens > 2);
-        ScheduledAnswer prefilling = scheduler.Submit(Request(1_800, "none", tokens: 100), cancellation.Token);
-        ScheduledAnswer waiting = scheduler.Submit(Request(9, "none", 2), cancellation.Token);
-        await Until(() => prefilling.PrefillLayers > 0);
-        await cancellation.CancelAsync();
-        foreach (ScheduledAnswer answer in new[] { decoding, prefilling, waiting })
-        {
-            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Read(answer));
-            await answer.DisposeAsync();
-            Assert.Equal(RequestState.Ended, answer.State);
-        }
-
-        Assert.Equal(Alone(lasting), await survivor);
-        AssertEmpty(scheduler);
-    }
-
-    [Fact]
-    public async Task Time_limits_hold_also_in_the_queue()
-    {
-        using var scheduler = new Scheduler(_engine, new SchedulerOptions { RunningLimit = 1, UnreadLimit = 1 });
-        ScheduledAnswer stuck = scheduler.Submit(Request(9, "none", 50));
-        ScheduledAnswer waiting = scheduler.Submit(Request(9, "none", 2) with { TimeLimit = TimeSpan.FromMilliseconds(30) });
-        Assert.Equal("waiting", (await Assert.ThrowsAsync<TimeLimitException>(() => Read(waiting))).State);
-        await stuck.DisposeAsync();
-        ScheduledAnswer slow = scheduler.Submit(Request(9, "none", 50) with { TimeLimit = TimeSpan.FromMilliseconds(200) });
-        await Until(() => slow.State == RequestState.Ended);
-        Assert.Equal("decode", (await Assert.ThrowsAsync<TimeLimitException>(() => Read(slow))).State);
-        AssertEmpty(scheduler);
+        Assert.Equal(Alone(_engine, slow.Request), await Read(slow));
     }
 
     [Fact]
     public async Task Memory_is_promised_before_a_request_runs()
     {
         using var wide = new Scheduler(_engine);
-        long need = wide.Submit(Request(400, "none", 8)).PromisedBytes;
-        Assert.True(wide.Submit(Request(400, "4:0.1", 8)).PromisedBytes < need);
+        await using ScheduledAnswer dense = wide.Submit(Request(400, "none", 8));
+        await using ScheduledAnswer pruned = wide.Submit(Request(400, "2:0.3", 8));
+        long need = dense.PromisedBytes;
+        Assert.True(pruned.PromisedBytes < need);
 
         using var narrow = new Scheduler(_engine, new SchedulerOptions { MemoryBudget = need + (need / 2), PrefixBudget = 0, UnreadLimit = 1 });
         ScheduledAnswer first = narrow.Submit(Request(400, "none", 8));
         ScheduledAnswer second = narrow.Submit(Request(400, "none", 8));
         await Until(() => first.GeneratedTokens > 0);
         Assert.Equal(RequestState.Waiting, second.State);
+        Assert.True(narrow.Status.MemoryPromised >= need);
         Assert.Equal(8, (await Read(first)).Length);
         Assert.Equal(8, (await Read(second)).Length);
-        Assert.Throws<DeviceMemoryException>(() => narrow.Submit(Request(1_900, "none", 100)));
+        AssertEmpty(narrow);
+
+        DeviceMemoryException tooLarge = Assert.Throws<DeviceMemoryException>(() => narrow.Submit(Request(1_900, "none", 100)));
+        Assert.Equal(narrow.MemoryBudget, tooLarge.AvailableBytes);
+        Assert.Contains($"{tooLarge.RequestedBytes:N0} bytes are needed, {narrow.MemoryBudget:N0} are free", tooLarge.Message, StringComparison.Ordinal);
+        Assert.True(tooLarge.RequestedBytes > narrow.MemoryBudget);
+    }
+
+    [Fact]
+    public async Task A_large_request_is_not_passed_over_by_small_ones()
+    {
+        using var probe = new Scheduler(_engine);
+        await using ScheduledAnswer measure = probe.Submit(Request(1_000, "none", 8));
+        using var scheduler = new Scheduler(_engine, new SchedulerOptions { MemoryBudget = measure.PromisedBytes, PrefixBudget = 0, UnreadLimit = 1 });
+        ScheduledAnswer running = scheduler.Submit(Request(9, "none", 4));
+        await Until(() => running.GeneratedTokens > 0);
+        ScheduledAnswer large = scheduler.Submit(Request(1_000, "none", 8));
+        ScheduledAnswer[] small = [.. Enumerable.Range(0, 5).Select(_ => scheduler.Submit(Request(9, "none", 4)))];
+        Assert.Equal(4, (await Read(running)).Length);
+        await Until(() => large.GeneratedTokens > 0);
+        Assert.All(small, answer => Assert.Equal(RequestState.Waiting, answer.State));
+        Assert.Equal(8, (await Read(large)).Length);
+        Assert.All(await Task.WhenAll(small.Select(Read)), tokens => Assert.Equal(4, tokens.Length));
     }
 
     [Fact]
@@ -139,9 +129,19 @@ public sealed class SchedulerTests : IAsyncLifetime
         Assert.Equal(2_048, Assert.Throws<ContextLengthException>(() => scheduler.Submit(Request(2_049, "none", 1))).Limit);
         Assert.Throws<InvalidOptionException>(() => scheduler.Submit(Request(0, "none", 1)));
         Assert.Throws<InvalidOptionException>(() => scheduler.Submit(Request(4, "none", 1) with { SharedPrefix = 4 }));
-        Assert.Throws<InvalidOptionException>(() => scheduler.Submit(Request(4, "12:0.5", 1)));
-        Assert.Throws<InvalidOptionException>(() => scheduler.Submit(Request(4, "none", 1) with { Tokens = new[] { 1_536 } }));
+        Assert.Throws<InvalidOptionException>(() => scheduler.Submit(Request(4, "6:0.5", 1)));
+        Assert.Throws<InvalidOptionException>(() => scheduler.Submit(Request(4, "none", 1) with { Tokens = new[] { 160 } }));
         Assert.Throws<OperationCanceledException>(() => scheduler.Submit(Request(4, "none", 1), new CancellationToken(true)));
+    }
+
+    [Fact]
+    public async Task An_answer_that_fills_the_context_says_so()
+    {
+        using LlamaEngine small = await LlamaEngine.LoadAsync(Model, new EngineOptions { Device = "cpu", Threads = 1, ContextLength = 24 });
+        using var scheduler = new Scheduler(small);
+        GeneratedToken[] tokens = await Read(scheduler.Submit(Request(20, "2:0.3", 100)));
+        Assert.Equal((FinishReason.Context, 5), (tokens[^1].Finish, tokens.Length));
+        Assert.Equal(FinishReason.Context, Assert.Single(await Read(scheduler.Submit(Request(24, "none", 100)))).Finish);
     }
 
     [Fact]
@@ -161,57 +161,26 @@ public sealed class SchedulerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task The_engine_may_be_disposed_first()
+    {
+        LlamaEngine engine = await LlamaEngine.LoadAsync(Model, new EngineOptions { Device = "cpu", Threads = 1 });
+        var scheduler = new Scheduler(engine, new SchedulerOptions { UnreadLimit = 2 });
+        ScheduledAnswer running = scheduler.Submit(Request(20, "2:0.3", 10));
+        await Until(() => running.GeneratedTokens == 2);
+        engine.Dispose();
+        Assert.Equal(Alone(_engine, running.Request), await Read(running));
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => Read(scheduler.Submit(Request(4, "none", 1))));
+        scheduler.Dispose();
+        scheduler.Dispose();
+    }
+
+    [Fact]
     public async Task A_traced_request_tells_what_its_prefill_saw()
     {
         using var scheduler = new Scheduler(_engine);
-        ScheduledAnswer answer = scheduler.Submit(Request(100, "4:0.1", 2) with { Tracing = true });
+        ScheduledAnswer answer = scheduler.Submit(Request(100, "2:0.1", 2) with { Tracing = true });
         await Read(answer);
         Assert.Equal([100, 10], answer.PrefillTrace!.Stages.Select(s => s.Kept.Length));
         Assert.True(answer.Statistics!.TimeToFirstToken >= answer.QueueTime);
-    }
-
-    private static GenerationRequest Request(int length, string schedule, int tokens, int seed = 0)
-    {
-        var random = new Random(seed + length);
-        return new GenerationRequest
-        {
-            Tokens = Enumerable.Range(0, length).Select(i => i == 0 ? 1 : random.Next(260, 1_536)).ToArray(),
-            Schedule = PruningSchedule.Parse(schedule),
-            Sampling = new SamplingOptions { Temperature = seed % 2, Seed = (ulong)seed, MaxTokens = tokens, IgnoreEndTokens = true },
-        };
-    }
-
-    private static async Task<GeneratedToken[]> Read(ScheduledAnswer answer)
-    {
-        var tokens = new List<GeneratedToken>();
-        await foreach (GeneratedToken token in answer.ReadAllAsync())
-        {
-            tokens.Add(token);
-        }
-
-        return [.. tokens];
-    }
-
-    private static GeneratedToken[] Blocking(IAsyncEnumerable<GeneratedToken> tokens) => [.. tokens.ToBlockingEnumerable()];
-
-    private static async Task Until(Func<bool> condition)
-    {
-        while (!condition())
-        {
-            await Task.Delay(1, TestContext.Current.CancellationToken);
-        }
-    }
-
-    private static void AssertEmpty(Scheduler scheduler)
-    {
-        SchedulerStatus status = scheduler.Status;
-        Assert.Equal((0, 0, 0L, 0L), (status.Waiting, status.Running, status.MemoryInUse, status.MemoryPromised));
-    }
-
-    private GeneratedToken[] Alone(GenerationRequest request)
-    {
-        using Session session = _engine.CreateSession(request.Schedule);
-        session.Append(request.Tokens.Span);
-        return Blocking(session.GenerateAsync(request.Sampling));
     }
 }

@@ -1,6 +1,8 @@
 using LazyLlm.Native.Backends.Cuda.Compilation;
 using LazyLlm.Native.Backends.Cuda.Execution;
 using LazyLlm.Native.Backends.Cuda.Kernels;
+using LazyLlm.Native.Backends.Cuda.Memory;
+using LazyLlm.Native.Errors;
 using LazyLlm.Native.Models;
 using LazyLlm.Native.Pruning;
 
@@ -63,9 +65,15 @@ internal sealed partial class CudaOperations : IOperations
     /// <inheritdoc/>
     public long FreeBytes => Context.Memory.FreeBytes();
 
+    /// <inheritdoc/>
+    public long CacheGranularity => GrowableDeviceBuffer.Granularity(Context);
+
+    /// <inheritdoc/>
+    public DeviceLostException? Fault => Context.Health.Cause;
+
     /// <summary>Brings a model onto a GPU: checks it, plans memory, compiles kernels, uploads weights.</summary>
-    /// <exception cref="Errors.DeviceException">The device or its compiler refuses, or the model needs what the kernels do not support.</exception>
-    /// <exception cref="Errors.DeviceMemoryException">The model does not fit; the message says what would.</exception>
+    /// <exception cref="DeviceException">The device or its compiler refuses, or the model needs what the kernels do not support.</exception>
+    /// <exception cref="DeviceMemoryException">The model does not fit; the message says what would.</exception>
     public static CudaOperations Load(ModelWeights source, CudaOptions options, IProgress<LoadProgress>? progress, CancellationToken cancellation)
     {
         TensorType storage = options.Storage ?? StorageOf(source.Config);

@@ -32,11 +32,10 @@ internal sealed class GrowableDeviceBuffer : CudaResource
             throw new DeviceException($"{context.Device.Name} cannot reserve addresses apart from memory (virtual memory management), which the caches need.");
         }
 
-        context.Enter();
-        context.Check(CudaDriver.cuMemGetAllocationGranularity(out nuint granularity, Properties, 0), what);
+        long granularity = Granularity(context);
         _what = what;
-        _blockBytes = RoundUp(Math.Max(blockBytes, 1), (long)granularity);
-        _reservedBytes = RoundUp(maxBytes, (long)granularity);
+        _blockBytes = RoundUp(Math.Max(blockBytes, 1), granularity);
+        _reservedBytes = RoundUp(maxBytes, granularity);
         context.Check(CudaDriver.cuMemAddressReserve(out ulong pointer, (nuint)_reservedBytes, 0, 0, 0), $"reserving addresses for {what}");
         Own((nint)pointer);
         MaxBytes = maxBytes;
@@ -51,11 +50,15 @@ internal sealed class GrowableDeviceBuffer : CudaResource
     /// <summary>Its device address, which never changes.</summary>
     public ulong Pointer => (ulong)Native;
 
-    private CuMemAllocationProp Properties => new()
+    private CuMemAllocationProp Properties => PropertiesOn(Context);
+
+    /// <summary>What sizes are rounded up to on a device, in bytes.</summary>
+    public static long Granularity(CudaContext context)
     {
-        Type = CuMemAllocationProp.PinnedType,
-        Location = new CuMemLocation { Type = CuMemLocation.DeviceType, Id = Context.Device.Handle },
-    };
+        context.Enter();
+        context.Check(CudaDriver.cuMemGetAllocationGranularity(out nuint granularity, PropertiesOn(context), 0));
+        return (long)granularity;
+    }
 
     /// <summary>
     /// Grows until the first <paramref name="bytes"/> bytes can be used; the content of new bytes is undefined. Work
@@ -121,6 +124,12 @@ internal sealed class GrowableDeviceBuffer : CudaResource
 
         CudaDriver.cuMemAddressFree((ulong)native, (nuint)_reservedBytes);
     }
+
+    private static CuMemAllocationProp PropertiesOn(CudaContext context) => new()
+    {
+        Type = CuMemAllocationProp.PinnedType,
+        Location = new CuMemLocation { Type = CuMemLocation.DeviceType, Id = context.Device.Handle },
+    };
 
     private void Unmap(ulong start)
     {
