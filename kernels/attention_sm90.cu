@@ -52,8 +52,9 @@ struct Work
     i32 key_tiles; // those that its last row sees any of
 };
 
-/// Work by falling length, a group of heads after the other, whose K and V stay in the level-2 cache together. A block takes one of
-/// each round, from the left and from the right in turn, so that all get about as much.
+/// A group of heads after the other, whose K and V stay in the level-2 cache together; in a group by rising and falling length in
+/// turn, falling in the last. A block takes one of each round, from the left and from the right in turn. Both so that all
+/// blocks get about as much.
 LAZYLLM_DEVICE bool find_work(const AttentionArgs &args, i32 head_group, i32 round, Work &work)
 {
     const i32 blocks = (i32)gridDim.x;
@@ -62,10 +63,12 @@ LAZYLLM_DEVICE bool find_work(const AttentionArgs &args, i32 head_group, i32 rou
     const i32 tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
     if (index >= tiles * args.heads)
         return false;
-    const i32 first_head = index / (tiles * head_group) * head_group;
+    const i32 group = index / (tiles * head_group);
+    const i32 first_head = group * head_group;
     const i32 heads = args.heads - first_head < head_group ? args.heads - first_head : head_group;
     const i32 rest = index - first_head * tiles;
-    work.first_row = (tiles - 1 - rest / heads) * TILE_ROWS;
+    const bool is_falling = ((args.heads - 1) / head_group - group) % 2 == 0;
+    work.first_row = (is_falling ? tiles - 1 - rest / heads : rest / heads) * TILE_ROWS;
     work.head = first_head + rest % heads;
     const i32 last_row = work.first_row + TILE_ROWS < rows ? work.first_row + TILE_ROWS - 1 : rows - 1;
     work.key_tiles = (seen_by(args, last_row, rows) + TILE_KEYS - 1) / TILE_KEYS;

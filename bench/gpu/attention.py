@@ -62,7 +62,7 @@ class Scene:
         return n.AttentionArgs(self.queries.data_ptr(), self.cache.data_ptr(), 0, 0, self.output.data_ptr(), 0, n.RowCount(0, self.rows, 0), slot_stride, row_stride,
                                self.kv_heads * self.size, self.heads, self.kv_heads, self.tokens, 1, math.log2(math.e) / math.sqrt(self.size), 0)
 
-    def hopper(self, kernels, megabytes=48):
+    def hopper(self, kernels, group_bytes=16 << 20):
         args = n.aligned(n.AttentionSm90Args)
         box = (64, 1, 128)
         row, slot = 2 * self.queries.shape[1], 2 * self.cache.shape[1]
@@ -70,7 +70,8 @@ class Scene:
         args.keys = n.tensor_map(self.cache.data_ptr(), self.kind, (self.size, self.kv_heads, self.tokens), (2 * self.size, slot), box)
         args.values = n.tensor_map(self.cache.data_ptr() + 2 * self.kv_heads * self.size, self.kind, (self.size, self.kv_heads, self.tokens), (2 * self.size, slot), box)
         args.attention = self.args()
-        args.head_group = max(1, min(self.heads, (megabytes << 20) // (4 * self.tokens * self.size) * self.heads // self.kv_heads))
+        kv_heads = 2 ** int(math.log2(max(1, group_bytes // (4 * self.tokens * self.size))))
+        args.head_group = min(self.heads, kv_heads * self.heads // self.kv_heads)
         grid = min(-(-self.rows // 128) * self.heads, SMS)
         return lambda: n.launch(kernels.hopper, (grid,), 384, shared_bytes(self.size), args)
 
@@ -139,9 +140,6 @@ for rows, tokens in ((4096, 4096), (8192, 8192)) if arguments.quick else ((1024,
             except RuntimeError as error:
                 print(name, error)
     row['portable_us'] = n.median_us(scene.portable(kernels))
-    for megabytes in (16, 24, 32, 48, 64, 96, 1000):
-        row[f'sm90_{megabytes}_us'] = n.median_us(scene.hopper(kernels, megabytes))
-    print({k: round(v) for k, v in row.items() if v and 'sm90' in k})
     row['sm90_us'] = n.median_us(scene.hopper(kernels))
     result['rows'].append(row)
     show = lambda t: f'{t:>10.1f}' if t else f'{"":>10}'
