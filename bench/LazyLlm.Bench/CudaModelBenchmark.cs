@@ -1,8 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using LazyLlm.Native.Backends.Cuda;
-using LazyLlm.Native.Backends.Cuda.Compilation;
-using LazyLlm.Native.Backends.Cuda.Execution;
 using LazyLlm.Native.Inference;
 using LazyLlm.Native.Models;
 using LazyLlm.Native.Pruning;
@@ -26,7 +24,7 @@ internal static class CudaModelBenchmark
         string[] schedules = at >= 0 ? args[(at + 1)..] : ["none", "paper", "fast"];
         ModelConfig config = ModelShapes.Llama2 with { LayerCount = Number("--layers", 32), ContextLength = length + decoded };
         using var weights = new RandomWeights(config);
-        TimeCompilation(new DeviceShape(config, TensorType.BFloat16));
+        CudaCompileBenchmark.Measure(config);
         var logits = new Dictionary<string, float[][]>();
         Measure(weights, TensorType.BFloat16, schedules, length, decoded, rounds, logits);
         if (isChecked)
@@ -50,26 +48,6 @@ internal static class CudaModelBenchmark
         {
             int index = Array.IndexOf(args, name);
             return index < 0 ? standard : int.Parse(args[index + 1], CultureInfo.InvariantCulture);
-        }
-    }
-
-    private static void TimeCompilation(DeviceShape shape)
-    {
-        CudaDevice device = CudaDevice.Open();
-        DirectoryInfo folder = Directory.CreateTempSubdirectory("lazyllm-bench-");
-        try
-        {
-            foreach (string temperature in (string[])["cold", "warm"])
-            {
-                KernelCompiler compiler = KernelCompiler.Open(device.ComputeCapability, KernelCache.Open(folder.FullName), driverVersion: CudaDevice.CheckDriverVersion());
-                long start = Stopwatch.GetTimestamp();
-                compiler.CompileAll(CudaOperations.Programs(shape, device.ComputeCapability));
-                Console.WriteLine($"compiling, {temperature}: {Stopwatch.GetElapsedTime(start).TotalSeconds:F3} s");
-            }
-        }
-        finally
-        {
-            folder.Delete(recursive: true);
         }
     }
 

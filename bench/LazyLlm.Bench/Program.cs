@@ -1,11 +1,14 @@
 using BenchmarkDotNet.Running;
 using LazyLlm.Bench;
+using LazyLlm.Bench.CudaKernels;
 
 return args switch
 {
     ["cpu", .. string[] rest] => CpuBenchmark.Run(rest),
     ["kernels", .. string[] rest] => Kernels(rest),
     ["cuda-kernels", .. string[] rest] => CudaKernelBenchmark.Run(rest),
+    ["kernel-report", .. string[] rest] => CudaKernelBenchmark.RunReport(rest),
+    ["cuda-compile", .. string[] rest] => CudaCompileBenchmark.Run(rest),
     ["cuda-model", .. string[] rest] => CudaModelBenchmark.Run(rest),
     _ => Usage(),
 };
@@ -20,7 +23,9 @@ static int Usage()
 {
     Console.Error.WriteLine("usage: bench cpu [--model DIR] [--length N] [--rounds N] [--threads N] [--prune SCHEDULE] [--json FILE]");
     Console.Error.WriteLine("       bench kernels [options of BenchmarkDotNet]");
-    Console.Error.WriteLine("       bench cuda-kernels [ROWS...]");
+    Console.Error.WriteLine("       bench cuda-kernels [--shape NAME] [--sizes full|quick|tiny] [--only GROUP...] [--json FILE]");
+    Console.Error.WriteLine("       bench kernel-report FILE [--peers FILE] [--plot FOLDER]");
+    Console.Error.WriteLine("       bench cuda-compile [--shape NAME]");
     Console.Error.WriteLine("       bench cuda-model [--length N] [--decode N] [--layers N] [--rounds N] [--check] [--schedules SCHEDULE...]");
     return 2;
 }

@@ -8,6 +8,8 @@ import sys
 
 import torch
 
+from timing import median_us  # noqa: F401, for those who time what they launch
+
 KERNELS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'kernels')
 BF16, F16 = 9, 6  # CUtensorMapDataType
 
@@ -138,24 +140,3 @@ def launch(function, grid, threads, shared, args, cluster=1):
     config = LaunchConfig((c.c_uint32 * 3)(*grid), (c.c_uint32 * 3)(threads, 1, 1), shared, torch.cuda.current_stream().cuda_stream,
                           c.pointer(attribute), 1 if cluster > 1 else 0)
     check(cuda.cuLaunchKernelEx(c.byref(config), function, (c.c_void_p * 1)(c.addressof(args)), None), 'launch')
-
-
-_flush = None
-
-
-def median_us(function, repetitions=15, warm=3):
-    """Median microseconds by events; the L2 cache is overwritten before each run."""
-    global _flush
-    if _flush is None:
-        _flush = torch.empty(256 << 20, dtype=torch.int8, device='cuda')
-    times = []
-    for i in range(warm + repetitions):
-        _flush.zero_()
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
-        function()
-        end.record()
-        end.synchronize()
-        if i >= warm:
-            times.append(start.elapsed_time(end) * 1e3)
-    return sorted(times)[len(times) // 2]

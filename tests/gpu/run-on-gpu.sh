@@ -7,6 +7,7 @@
 #                                           every way through the kernels; =all takes those of the plain tests
 #   run-on-gpu.sh spills                    compile every kernel for this GPU, show what it takes; fail if any has local memory
 #   run-on-gpu.sh bench [ARGUMENTS...]      the benchmark program
+#   run-on-gpu.sh bench all [FOLDER]        every GPU benchmark, with PyTorch's times and figures (bench/gpu/all.sh)
 #   run-on-gpu.sh demo                      the demo on the GPU
 #   run-on-gpu.sh lazyllm ARGUMENTS...      the tool
 # BUNDLE names the archive (default: artifacts/gpu-bundle/bundle.tar.xz of this checkout).
@@ -54,6 +55,11 @@ spills)
     exit "$failed"
     ;;
 bench)
+    if [ "${1:-}" = all ]; then
+        shift
+        export DOTNET=$dotnet BENCH_DLL=$home/LazyLlm.Bench/LazyLlm.Bench.dll TOOL_DLL=$home/LazyLlm.Cli/lazyllm.dll
+        exec "$root/bench/gpu/all.sh" "$@"
+    fi
     exec "$dotnet" "$home/LazyLlm.Bench/LazyLlm.Bench.dll" "$@"
     ;;
 demo)

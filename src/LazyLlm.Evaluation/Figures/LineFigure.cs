@@ -138,7 +138,7 @@ public sealed class LineFigure : IDisposable
     {
         MinorTickGenerator = new ScottPlot.TickGenerators.LogMinorTickGenerator(),
         IntegerTicksOnly = true,
-        LabelFormatter = exponent => Math.Pow(10, exponent).ToString("#,0.####", CultureInfo.InvariantCulture),
+        LabelFormatter = exponent => Math.Pow(10, exponent).ToString("#,0.########", CultureInfo.InvariantCulture),
     };
 
     /// <summary>ScottPlot's axes are linear: a logarithmic one shows logarithms.</summary>
