@@ -146,7 +146,7 @@ public sealed class LlamaServer : IAsyncDisposable
         application.Use(errors.InvokeAsync);
         application.UseRouting();
         application.Use(keys.InvokeAsync);
-        EndpointGroups.Map(application, model);
+        EndpointGroups.Map(application, model, errors);
         return application;
     }
 

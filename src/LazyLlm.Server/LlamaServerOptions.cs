@@ -34,7 +34,7 @@ public sealed record LlamaServerOptions
     public int MaxTokensLimit { get; init; } = 4_096;
 
     /// <summary>The most answers (prompts times <c>n</c>) of one request.</summary>
-    public int ChoiceLimit { get; init; } = 16;
+    public int ChoiceLimit { get; init; } = 64;
 
     /// <summary>The most bytes of a request's body.</summary>
     public long BodyLimit { get; init; } = 4 << 20;

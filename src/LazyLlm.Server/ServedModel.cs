@@ -2,11 +2,13 @@ using LazyLlm.Native.Errors;
 using LazyLlm.Native.Inference;
 using LazyLlm.Native.Scheduling;
 using LazyLlm.Native.Tokenizers;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace LazyLlm.Server;
 
 /// <summary>What all endpoints share: the model, its scheduler, and whether the server still takes requests.</summary>
-internal sealed class ServedModel : IDisposable
+internal sealed partial class ServedModel : IDisposable
 {
     private readonly CancellationTokenSource _stopNow = new();
     private readonly TaskCompletionSource<DeviceLostException> _fault = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -22,6 +24,11 @@ internal sealed class ServedModel : IDisposable
         options.Pruning.PlanFor(engine.Config.LayerCount);
         Name = options.ModelName ?? engine.Folder.Name;
         Scheduler = new Scheduler(engine, options.Scheduling with { TimeLimit = options.Scheduling.TimeLimit ?? options.TimeLimit });
+        ILogger log = (options.Logging ?? NullLoggerFactory.Instance).CreateLogger<LlamaServer>();
+        if (log.IsEnabled(LogLevel.Information))
+        {
+            Scheduler.Ended += answer => Log(log, answer);
+        }
     }
 
     public LlamaServerOptions Options { get; }
@@ -67,4 +74,26 @@ internal sealed class ServedModel : IDisposable
         Scheduler.Dispose();
         _stopNow.Dispose();
     }
+
+    private static void Log(ILogger log, ScheduledAnswer answer)
+    {
+        string outcome = answer.Failure is Exception failure ? failure.GetType().Name : answer.Finish.ToString();
+        LogAnswer(
+            log,
+            answer.Number,
+            answer.Request.Operation,
+            outcome,
+            answer.Request.Tokens.Length,
+            answer.ReusedTokens,
+            answer.GeneratedTokens,
+            answer.QueueTime.TotalMilliseconds,
+            answer.TimeToFirstToken.TotalMilliseconds,
+            answer.Age.TotalMilliseconds);
+    }
+
+    [LoggerMessage(
+        Level = LogLevel.Information,
+        Message = "answer {Number} ({Operation}): {Outcome}, {PromptTokens} prompt tokens ({ReusedTokens} reused), {GeneratedTokens} generated, queue {QueueMs:0.0} ms, first token {TtftMs:0.0} ms, total {TotalMs:0.0} ms")]
+    private static partial void LogAnswer(
+        ILogger log, long number, string operation, string outcome, int promptTokens, int reusedTokens, int generatedTokens, double queueMs, double ttftMs, double totalMs);
 }

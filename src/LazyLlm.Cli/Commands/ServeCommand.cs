@@ -100,6 +100,7 @@ internal sealed class ServeCommand
     private static ILoggerFactory CreateLogging(bool logsRequests) => LoggerFactory.Create(logging => logging
         .SetMinimumLevel(logsRequests ? LogLevel.Information : LogLevel.Warning)
         .AddFilter("Microsoft", LogLevel.Error)
+        .AddFilter("Microsoft.Extensions.Hosting", LogLevel.None)
         .AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace)
         .AddSimpleConsole(console => (console.SingleLine, console.TimestampFormat) = (true, "yyyy-MM-dd HH:mm:ss.fff ")));
 

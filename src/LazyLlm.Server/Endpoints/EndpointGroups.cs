@@ -1,3 +1,4 @@
+using LazyLlm.Server.Http;
 using Microsoft.AspNetCore.Builder;
 
 namespace LazyLlm.Server.Endpoints;
@@ -5,9 +6,11 @@ namespace LazyLlm.Server.Endpoints;
 /// <summary>Everything that the server answers to: one line per group of endpoints.</summary>
 internal static class EndpointGroups
 {
-    public static void Map(WebApplication application, ServedModel model)
+    public static void Map(WebApplication application, ServedModel model, ErrorResponses errors)
     {
         HealthEndpoint.Map(application, model);
         ModelEndpoints.Map(application, model);
+        GenerationEndpoints.Map(application, model, errors);
+        TokenEndpoints.Map(application, model);
     }
 }

@@ -112,6 +112,7 @@ internal sealed partial class ErrorResponses(ServedModel model)
     {
         "schedule" or "pruning schedule" => "pruning",
         "shared prefix" => "shared_prefix",
+        "token id" => "prompt",
         _ when option.StartsWith("StopStrings", StringComparison.Ordinal) => $"stop{option["StopStrings".Length..]}",
         _ => JsonNamingPolicy.SnakeCaseLower.ConvertName(option),
     };

@@ -13,6 +13,15 @@ namespace LazyLlm.Server.Protocol;
 [JsonSerializable(typeof(HealthResponse))]
 [JsonSerializable(typeof(ModelList))]
 [JsonSerializable(typeof(ModelDescription))]
+[JsonSerializable(typeof(CompletionRequest))]
+[JsonSerializable(typeof(CompletionResponse))]
+[JsonSerializable(typeof(ChatRequest))]
+[JsonSerializable(typeof(ChatResponse))]
+[JsonSerializable(typeof(ChatChunk))]
+[JsonSerializable(typeof(TokenizeRequest))]
+[JsonSerializable(typeof(TokenizeResponse))]
+[JsonSerializable(typeof(DetokenizeRequest))]
+[JsonSerializable(typeof(DetokenizeResponse))]
 internal sealed partial class ProtocolJson : JsonSerializerContext
 {
     /// <summary>The context to use. What it writes is never part of a page, so that it need not be safe inside HTML.</summary>
