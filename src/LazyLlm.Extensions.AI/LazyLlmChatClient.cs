@@ -35,6 +35,7 @@ public sealed class LazyLlmChatClient : IChatClient
     private readonly ChatTemplate _template;
     private readonly Scheduler _scheduler;
     private readonly PruningSchedule _pruning;
+    private readonly SamplingOptions _sampling;
     private readonly ChatClientMetadata _metadata;
     private readonly bool _ownsEngine;
 
@@ -43,16 +44,21 @@ public sealed class LazyLlmChatClient : IChatClient
     /// <param name="pruning">The schedule of requests that name none; the dense model where null.</param>
     /// <param name="scheduling">The scheduler's limits; defaults where null.</param>
     /// <param name="ownsEngine">Whether disposing the client disposes the engine.</param>
+    /// <param name="sampling">
+    /// What holds where a request's <see cref="ChatOptions"/> are silent: greedy where null; <see cref="LlamaEngine.AdvisedSampling"/>
+    /// for what the model's makers advise.
+    /// </param>
     /// <exception cref="InvalidOptionException">The model has no tokenizer, or the schedule does not fit it.</exception>
-    public LazyLlmChatClient(LlamaEngine engine, PruningSchedule? pruning = null, SchedulerOptions? scheduling = null, bool ownsEngine = false)
+    public LazyLlmChatClient(LlamaEngine engine, PruningSchedule? pruning = null, SchedulerOptions? scheduling = null, bool ownsEngine = false, SamplingOptions? sampling = null)
     {
         ArgumentNullException.ThrowIfNull(engine);
         _engine = engine;
-        _tokenizer = engine.Tokenizer
-            ?? throw new InvalidOptionException("engine", $"the model in {engine.Folder.Path} has no tokenizer, and a chat client works on text.");
+        _tokenizer = engine.RequireTokenizer();
         _template = ChatTemplate.For(_tokenizer);
         _pruning = pruning ?? PruningSchedule.None;
         _pruning.PlanFor(engine.Config.LayerCount);
+        _sampling = sampling ?? new SamplingOptions();
+        _sampling.Validate(engine.Config.VocabularySize);
         _metadata = new ChatClientMetadata("lazyllm", null, engine.Folder.Name);
         _scheduler = new Scheduler(engine, scheduling);
         _ownsEngine = ownsEngine;
@@ -186,14 +192,14 @@ public sealed class LazyLlmChatClient : IChatClient
                 string text => PruningSchedule.Parse(text),
                 _ => throw new InvalidOptionException(PruningProperty, $"found {pruning.GetType().Name}, expected a PruningSchedule or its text form."),
             },
-            Sampling = new SamplingOptions
+            Sampling = _sampling with
             {
-                Temperature = options?.Temperature ?? 0,
-                TopP = options?.TopP ?? 1,
-                TopK = options?.TopK ?? 0,
-                Seed = options?.Seed is long seed ? unchecked((ulong)seed) : null,
-                MaxTokens = options?.MaxOutputTokens,
-                StopStrings = [.. _template.StopStrings, .. options?.StopSequences ?? []],
+                Temperature = options?.Temperature ?? _sampling.Temperature,
+                TopP = options?.TopP ?? _sampling.TopP,
+                TopK = options?.TopK ?? _sampling.TopK,
+                Seed = options?.Seed is long seed ? unchecked((ulong)seed) : _sampling.Seed,
+                MaxTokens = options?.MaxOutputTokens ?? _sampling.MaxTokens,
+                StopStrings = [.. _template.StopStrings, .. (IEnumerable<string>?)options?.StopSequences ?? _sampling.StopStrings],
             },
         };
     }

@@ -45,6 +45,16 @@ public sealed class LazyLlmChatClientTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task The_clients_sampling_holds_where_a_request_is_silent()
+    {
+        using var client = new LazyLlmChatClient(_engine, sampling: _engine.AdvisedSampling);
+        // models/demo advises 4 tokens.
+        Assert.Equal(4, (await client.GetResponseAsync(Question)).Usage!.OutputTokenCount);
+        Assert.Equal(2, (await client.GetResponseAsync(Question, new ChatOptions { MaxOutputTokens = 2 })).Usage!.OutputTokenCount);
+        Assert.Throws<InvalidOptionException>(() => new LazyLlmChatClient(_engine, sampling: new() { Temperature = -1 }));
+    }
+
+    [Fact]
     public async Task Finish_reasons_are_length_and_stop()
     {
         Assert.Equal(ChatFinishReason.Length, (await _client.GetResponseAsync(Question, new ChatOptions { MaxOutputTokens = 1 })).FinishReason);

@@ -42,16 +42,13 @@ internal sealed class ChatCommand
         SamplingOptions sampling = _sampling.Read(arguments);
         var notes = new Notes(terminal, arguments);
         using LlamaEngine engine = await _model.LoadAsync(arguments, notes, cancellation).ConfigureAwait(false);
-        if (engine.Tokenizer is null)
-        {
-            throw new UsageException($"--model: {engine.Folder.Path} has no tokenizer, so it cannot chat. Put its tokenizer.model there, or name one with --tokenizer.");
-        }
-
+        TextTokenizer tokenizer = engine.RequireTokenizer();
+        sampling = _sampling.Advise(arguments, sampling, engine);
         ChatTemplate template = arguments.GetValue(_template) switch
         {
             "llama2" => ChatTemplate.Llama2,
             "xgen" => ChatTemplate.Xgen,
-            _ => ChatTemplate.For(engine.Tokenizer),
+            _ => ChatTemplate.For(tokenizer),
         };
         using Session session = engine.CreateSession(schedule);
         using Notes.PrefillBar? bar = notes.CreatePrefillBar();

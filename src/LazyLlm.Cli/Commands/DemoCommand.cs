@@ -5,6 +5,7 @@ using LazyLlm.Cli.Output;
 using LazyLlm.Evaluation.Recall;
 using LazyLlm.Native.Inference;
 using LazyLlm.Native.Pruning;
+using LazyLlm.Native.Tokenizers;
 
 namespace LazyLlm.Cli.Commands;
 
@@ -46,12 +47,8 @@ internal sealed class DemoCommand
         string folder = _model.Folder(arguments) ?? DemoModel.Find();
         var notes = new Notes(terminal, arguments);
         using LlamaEngine engine = await _model.LoadAsync(arguments, notes, cancellation, folder).ConfigureAwait(false);
-        if (engine.Tokenizer is null)
-        {
-            throw new UsageException($"--model: {folder} has no tokenizer, so it cannot read a document.");
-        }
-
-        RecallTask task = RecallTask.Load(folder, sentence => engine.Tokenizer.EncodeContinuation(" " + sentence).Length);
+        TextTokenizer tokenizer = engine.RequireTokenizer();
+        RecallTask task = RecallTask.Load(folder, sentence => tokenizer.EncodeContinuation(" " + sentence).Length);
         RecallDocument document = ReadDocument(arguments, terminal, task);
         PruningSchedule schedule = PruningSchedule.Parse(arguments.GetValue(_prune) ?? task.RecommendedSchedule ?? "paper");
 

@@ -41,6 +41,7 @@ internal sealed class GenerateCommand
         Prompt prompt = _prompt.Read(arguments, terminal);
         var notes = new Notes(terminal, arguments);
         using LlamaEngine engine = await _model.LoadAsync(arguments, notes, cancellation).ConfigureAwait(false);
+        sampling = _sampling.Advise(arguments, sampling, engine);
         using Session session = engine.CreateSession(schedule);
         using Notes.PrefillBar? bar = notes.CreatePrefillBar();
         session.PrefillProgress = bar;

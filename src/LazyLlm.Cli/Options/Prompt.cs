@@ -6,7 +6,8 @@ namespace LazyLlm.Cli.Options;
 internal sealed record Prompt(string? Text, int[]? Ids)
 {
     /// <summary>The prompt's tokens for a model.</summary>
-    /// <exception cref="UsageException">There are none, or the model has no tokenizer for a text.</exception>
+    /// <exception cref="UsageException">There are none.</exception>
+    /// <exception cref="Native.Errors.InvalidOptionException">The model has no tokenizer for a text.</exception>
     public int[] Encode(LlamaEngine engine)
     {
         if (Ids is not null)
@@ -14,12 +15,7 @@ internal sealed record Prompt(string? Text, int[]? Ids)
             return Ids;
         }
 
-        if (engine.Tokenizer is null)
-        {
-            throw new UsageException($"prompt: the model in {engine.Folder.Path} has no tokenizer, so it cannot read text. Put its tokenizer.model there, name one with --tokenizer, or give --prompt-ids.");
-        }
-
-        int[] ids = engine.Tokenizer.Encode(Text!);
+        int[] ids = engine.RequireTokenizer().Encode(Text!);
         return ids.Length > 0 ? ids : throw new UsageException("prompt: the text is empty, and the model has no begin token to start from; give at least one character.");
     }
 }

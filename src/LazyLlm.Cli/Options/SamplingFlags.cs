@@ -1,4 +1,5 @@
 using System.CommandLine;
+using LazyLlm.Native.Inference;
 using LazyLlm.Native.Sampling;
 
 namespace LazyLlm.Cli.Options;
@@ -26,6 +27,8 @@ internal sealed class SamplingFlags(int defaultMaxTokens)
 
     private readonly Option<bool> _ignoreEnd = new("--ignore-end") { Description = "Go on past the model's end tokens." };
 
+    private readonly Option<bool> _advised = new("--advised") { Description = "Sample as the model's makers advise (generation_config.json); what the command line says goes before it." };
+
     /// <summary>Adds the options to a command.</summary>
     public void AddTo(Command command)
     {
@@ -39,6 +42,7 @@ internal sealed class SamplingFlags(int defaultMaxTokens)
         command.Options.Add(_seed);
         command.Options.Add(_stop);
         command.Options.Add(_ignoreEnd);
+        command.Options.Add(_advised);
     }
 
     /// <summary>Reads and checks the options.</summary>
@@ -60,5 +64,28 @@ internal sealed class SamplingFlags(int defaultMaxTokens)
         };
         options.Validate();
         return options;
+    }
+
+    /// <summary>What was read, with the model's advice where it is wanted and the command line is silent.</summary>
+    public SamplingOptions Advise(ParseResult arguments, SamplingOptions read, LlamaEngine engine)
+    {
+        if (!arguments.GetValue(_advised))
+        {
+            return read;
+        }
+
+        SamplingOptions advised = engine.AdvisedSampling;
+        return read with
+        {
+            MaxTokens = Choose(_maxTokens, read.MaxTokens, advised.MaxTokens ?? read.MaxTokens),
+            Temperature = Choose(_temperature, read.Temperature, advised.Temperature),
+            TopK = Choose(_topK, read.TopK, advised.TopK),
+            TopP = Choose(_topP, read.TopP, advised.TopP),
+            MinP = Choose(_minP, read.MinP, advised.MinP),
+            RepetitionPenalty = Choose(_penalty, read.RepetitionPenalty, advised.RepetitionPenalty),
+            RepetitionWindow = Choose(_window, read.RepetitionWindow, advised.RepetitionWindow),
+        };
+
+        T Choose<T>(Option option, T given, T otherwise) => arguments.GetResult(option) is { Implicit: false } ? given : otherwise;
     }
 }

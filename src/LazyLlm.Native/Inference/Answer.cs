@@ -26,37 +26,57 @@ internal sealed class Answer
         _tokensLeft = options.MaxTokens ?? int.MaxValue;
     }
 
-    /// <summary>Chooses the next token.</summary>
-    /// <param name="logits">Over the vocabulary.</param>
-    /// <param name="hasRoom">Whether the context can take one more token after those it holds.</param>
+    /// <summary>Chooses the next token, with its text as a string.</summary>
+    /// <inheritdoc cref="Next(ReadOnlySpan{float}, bool, out ReadOnlySpan{char})"/>
     public GeneratedToken Next(ReadOnlySpan<float> logits, bool hasRoom)
     {
+        (SampledToken token, FinishReason finish) = Next(logits, hasRoom, out ReadOnlySpan<char> text);
+        return new GeneratedToken(token.Id, new string(text), token.LogProbability, finish);
+    }
+
+    /// <summary>Chooses the next token. Allocates nothing, but for the last one.</summary>
+    /// <param name="logits">Over the vocabulary.</param>
+    /// <param name="hasRoom">Whether the context can take one more token after those it holds.</param>
+    /// <param name="text">The text that is final with it; valid until the next call.</param>
+    public (SampledToken Token, FinishReason Finish) Next(ReadOnlySpan<float> logits, bool hasRoom, out ReadOnlySpan<char> text)
+    {
         SampledToken token = _sampler.Sample(logits);
+        text = [];
         if (_stops.IsStopToken(token.Id))
         {
-            return new GeneratedToken(token.Id, Rest(""), token.LogProbability, FinishReason.Stop);
+            text = Rest([]);
+            return (token, FinishReason.Stop);
         }
 
-        string text = _decoder is null ? "" : new string(_stops.Append(_decoder.Append(token.Id)));
+        if (_decoder is not null)
+        {
+            text = _stops.Append(_decoder.Append(token.Id));
+        }
+
         if (_stops.Matched is not null)
         {
-            return new GeneratedToken(token.Id, text, token.LogProbability, FinishReason.Stop);
+            return (token, FinishReason.Stop);
         }
 
         _tokensLeft--;
-        FinishReason finish = _tokensLeft == 0 ? FinishReason.Length : hasRoom ? FinishReason.None : FinishReason.Context;
-        return new GeneratedToken(token.Id, finish == FinishReason.None ? text : Rest(text), token.LogProbability, finish);
+        if (_tokensLeft > 0 && hasRoom)
+        {
+            return (token, FinishReason.None);
+        }
+
+        text = Rest(text);
+        return (token, _tokensLeft == 0 ? FinishReason.Length : FinishReason.Context);
     }
 
     /// <summary>The text so far, and what was held back in case it became a stop string or a whole character.</summary>
-    private string Rest(string text)
+    private ReadOnlySpan<char> Rest(ReadOnlySpan<char> text)
     {
         if (_decoder is null)
         {
             return text;
         }
 
-        text = string.Concat(text, _stops.Append(_decoder.Flush()));
-        return _stops.Matched is null ? string.Concat(text, _stops.Flush()) : text;
+        string rest = string.Concat(text, _stops.Append(_decoder.Flush()));
+        return _stops.Matched is null ? string.Concat(rest, _stops.Flush()) : rest;
     }
 }

@@ -3,6 +3,7 @@ using LazyLlm.Native.Backends;
 using LazyLlm.Native.Errors;
 using LazyLlm.Native.Models;
 using LazyLlm.Native.Pruning;
+using LazyLlm.Native.Sampling;
 using LazyLlm.Native.Tokenizers;
 
 namespace LazyLlm.Native.Inference;
@@ -15,14 +16,16 @@ public sealed class LlamaEngine : IDisposable
 {
     private readonly IOperations _operations;
     private readonly ConcurrentBag<ForwardPass> _passes = [];
+    private readonly string? _tokenizerObstacle;
     private int _users = 1;
     private int _isDisposed;
 
     /// <summary>An engine around a loaded model.</summary>
-    internal LlamaEngine(ModelFolder folder, TextTokenizer? tokenizer, IOperations operations, int contextLength)
+    internal LlamaEngine(ModelFolder folder, TextTokenizer? tokenizer, IOperations operations, int contextLength, string? tokenizerObstacle = null)
     {
         Folder = folder;
         Tokenizer = tokenizer;
+        _tokenizerObstacle = tokenizerObstacle;
         _operations = operations;
         ContextLength = contextLength;
     }
@@ -33,8 +36,14 @@ public sealed class LlamaEngine : IDisposable
     /// <summary>The model's shape and constants.</summary>
     public ModelConfig Config => Folder.Config;
 
-    /// <summary>The tokenizer, or null where the folder has none: such a model takes token ids alone.</summary>
+    /// <summary>The tokenizer, or null where the folder has none that can be used: such a model takes token ids alone.</summary>
     public TextTokenizer? Tokenizer { get; }
+
+    /// <summary>
+    /// Sampling as the model's makers advise it in <c>generation_config.json</c>; greedy where they advise none. Nothing takes it
+    /// by itself: generation is greedy unless it is told otherwise.
+    /// </summary>
+    public SamplingOptions AdvisedSampling => Folder.Generation.ToSampling(ContextLength);
 
     /// <summary>Longest sequence that a session may have, in tokens.</summary>
     public int ContextLength { get; }
@@ -86,6 +95,14 @@ public sealed class LlamaEngine : IDisposable
         return Task.Run(() => Load(ModelFolder.WithoutFiles(weights), options ?? new EngineOptions(), progress, cancellation), cancellation);
     }
 
+    /// <summary>The tokenizer, for work that needs one.</summary>
+    /// <exception cref="InvalidOptionException">There is none; the message says why, and what to do.</exception>
+    public TextTokenizer RequireTokenizer() => Tokenizer ?? throw new InvalidOptionException(
+        "text",
+        _tokenizerObstacle is null
+            ? $"the model in {Folder.Path} has no tokenizer; put its tokenizer.model there, name one, or pass token ids."
+            : $"the model in {Folder.Path} has no tokenizer that can be used, so it takes token ids alone: {_tokenizerObstacle}");
+
     /// <summary>Creates a session under a schedule; the dense model by default.</summary>
     /// <exception cref="InvalidOptionException">The schedule does not fit the model's depth.</exception>
     public Session CreateSession(PruningSchedule? schedule = null)
@@ -108,6 +125,17 @@ public sealed class LlamaEngine : IDisposable
 
     /// <summary>What sizes of caches are rounded up to.</summary>
     internal long CacheGranularity => _operations.CacheGranularity;
+
+    /// <summary>Checks options for this model.</summary>
+    /// <exception cref="InvalidOptionException">An option is out of range, or the model cannot serve it.</exception>
+    internal void Require(SamplingOptions sampling)
+    {
+        sampling.Validate(Config.VocabularySize);
+        if (sampling.StopStrings.Count > 0 && Tokenizer is null)
+        {
+            throw new InvalidOptionException(nameof(sampling.StopStrings), $"found {sampling.StopStrings.Count}, but the model in {Folder.Path} has no tokenizer, so that no text comes up. Use StopTokens.");
+        }
+    }
 
     /// <summary>An empty sequence, which keeps the engine alive until <see cref="Release"/>.</summary>
     internal Sequence CreateSequence(PruningSchedule schedule)
@@ -204,9 +232,10 @@ public sealed class LlamaEngine : IDisposable
             throw new InvalidOptionException("context length", $"found {contextLength}, expected 1 to {folder.Config.ContextLength}, which the model was made for.");
         }
 
-        TextTokenizer? tokenizer = options.TokenizerPath is null && folder.Tensors.Count == 0 ? null : TokenizerFolder.Load(folder.Path, options.TokenizerPath);
+        string? obstacle = null;
+        TextTokenizer? tokenizer = options.TokenizerPath is null && folder.Tensors.Count == 0 ? null : TokenizerFolder.Load(folder.Path, options.TokenizerPath, out obstacle);
         tokenizer?.RequireFits(folder.Config.VocabularySize);
         IOperations operations = DeviceChoice.Load(folder.Weights, options with { ContextLength = contextLength }, progress, cancellation);
-        return new LlamaEngine(folder, tokenizer, operations, contextLength);
+        return new LlamaEngine(folder, tokenizer, operations, contextLength, obstacle);
     }
 }

@@ -14,13 +14,12 @@ public sealed partial class Session
     private bool _hasLogits;
 
     /// <summary>Adds text that the next step or generation takes first: a follow-up turn. A new session's text opens with the model's begin token.</summary>
-    /// <exception cref="InvalidOptionException">The model folder has no tokenizer.</exception>
+    /// <exception cref="InvalidOptionException">The model has no tokenizer.</exception>
     /// <exception cref="ContextLengthException">The text does not fit; nothing was added.</exception>
     public void Append(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
-        TextTokenizer tokenizer = _engine.Tokenizer
-            ?? throw new InvalidOptionException("text", $"the model in {_engine.Folder.Path} has no tokenizer; put its tokenizer.model there, name one, or pass token ids.");
+        TextTokenizer tokenizer = _engine.RequireTokenizer();
         bool isFirst = Length == 0 && _pending.Count == 0;
         Append(isFirst ? tokenizer.Encode(text) : tokenizer.EncodeContinuation(text));
     }
@@ -32,7 +31,7 @@ public sealed partial class Session
     /// <inheritdoc cref="Append(string)"/>
     public IAsyncEnumerable<GeneratedToken> GenerateAsync(string prompt, SamplingOptions? options = null, CancellationToken cancellation = default)
     {
-        (options ??= new SamplingOptions()).Validate(_engine.Config.VocabularySize);
+        _engine.Require(options ??= new SamplingOptions());
         Append(prompt);
         return GenerateAsync(options, cancellation);
     }
@@ -43,7 +42,7 @@ public sealed partial class Session
     /// <exception cref="InvalidOptionException">An option is out of range, or there is nothing to go on from.</exception>
     public IAsyncEnumerable<GeneratedToken> GenerateAsync(SamplingOptions? options = null, CancellationToken cancellation = default)
     {
-        (options ??= new SamplingOptions()).Validate(_engine.Config.VocabularySize);
+        _engine.Require(options ??= new SamplingOptions());
         Enter();
         try
         {

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using LazyLlm.Native.Errors;
+using LazyLlm.Native.Sampling;
 
 namespace LazyLlm.Native.Models;
 
@@ -32,6 +33,25 @@ public sealed record GenerationDefaults
 
     /// <summary>Tokens that end a text (<c>eos_token_id</c>, one or many).</summary>
     public IReadOnlyList<int>? EndTokens { get; init; }
+
+    /// <summary>The advice as options: greedy unless <see cref="Sample"/> is set, and what the file does not say stays off.</summary>
+    /// <param name="contextLength">The longest context: the repetition penalty looks at all of it, as in Hugging Face Transformers.</param>
+    public SamplingOptions ToSampling(int contextLength)
+    {
+        var options = new SamplingOptions
+        {
+            RepetitionPenalty = (float)(RepetitionPenalty ?? 1),
+            RepetitionWindow = Math.Min(contextLength, SamplingOptions.LargestRepetitionWindow),
+            MaxTokens = MaxNewTokens,
+        };
+        return Sample != true ? options : options with
+        {
+            Temperature = (float)(Temperature ?? 1),
+            TopP = (float)(TopP ?? 1),
+            TopK = TopK ?? 0,
+            MinP = (float)(MinP ?? 0),
+        };
+    }
 
     /// <summary>Reads a <c>generation_config.json</c>; a file that is not there says nothing.</summary>
     /// <param name="path">The file.</param>

@@ -201,7 +201,7 @@ public sealed partial class Scheduler : IDisposable
         ArgumentNullException.ThrowIfNull(request.Schedule);
         ArgumentNullException.ThrowIfNull(request.Sampling);
         int vocabulary = _engine.Config.VocabularySize;
-        request.Sampling.Validate(vocabulary);
+        _engine.Require(request.Sampling);
         ReadOnlySpan<int> tokens = request.Tokens.Span;
         if (tokens.IsEmpty)
         {

@@ -21,7 +21,19 @@ public static class TokenizerFolder
     /// <exception cref="ModelFormatException">The tokenizer is damaged, not supported, or its ranks file is missing.</exception>
     public static TextTokenizer? Load(string modelFolder, string? tokenizerPath = null)
     {
+        TextTokenizer? tokenizer = Load(modelFolder, tokenizerPath, out string? obstacle);
+        return obstacle is null ? tokenizer : throw new ModelFormatException(modelFolder, obstacle);
+    }
+
+    /// <summary>As <see cref="Load(string, string?)"/>, for a host that may do without text.</summary>
+    /// <param name="modelFolder">The model folder.</param>
+    /// <param name="tokenizerPath">A tokenizer file to use instead of the folder's own.</param>
+    /// <param name="obstacle">Why a tokenizer that the folder speaks of cannot be used: of a kind that is not supported, its file missing, or one of several.</param>
+    /// <exception cref="ModelFormatException">The tokenizer is damaged.</exception>
+    internal static TextTokenizer? Load(string modelFolder, string? tokenizerPath, out string? obstacle)
+    {
         ArgumentNullException.ThrowIfNull(modelFolder);
+        obstacle = null;
         if (tokenizerPath is not null)
         {
             return LoadFile(tokenizerPath);
@@ -45,21 +57,15 @@ public static class TokenizerFolder
 
         if (files.Ranks.Count > 1)
         {
-            throw new ModelFormatException(modelFolder, $"found {files.Ranks.Count} ranks files ({string.Join(", ", files.Ranks.Select(Path.GetFileName))}), expected one; name the one to use.");
+            obstacle = $"found {files.Ranks.Count} ranks files ({string.Join(", ", files.Ranks.Select(Path.GetFileName))}), expected one; name the one to use.";
         }
-
-        if (files.TokenizerConfig is not null && IsXgen(files.TokenizerConfig))
+        else if (files.TokenizerConfig is not null && IsXgen(files.TokenizerConfig))
         {
-            throw new ModelFormatException(
-                modelFolder,
-                "the model uses XGen's tokenizer, which needs GPT-2's ranks file, and the folder has none. Put gpt2.tiktoken (a token in base64 and its rank per line, 50256 lines; the 'gpt2' encoding of tiktoken) into the folder, or name the file.");
+            obstacle = "the model uses XGen's tokenizer, which needs GPT-2's ranks file, and the folder has none. Put gpt2.tiktoken (a token in base64 and its rank per line, 50256 lines; the 'gpt2' encoding of tiktoken) into the folder, or name the file.";
         }
-
-        if (files.TokenizerJson is not null)
+        else if (files.TokenizerJson is not null)
         {
-            throw new ModelFormatException(
-                modelFolder,
-                "found tokenizer.json only, which is not supported; expected tokenizer.model (SentencePiece). Copy tokenizer.model from the model's source into the folder, or name the file.");
+            obstacle = "found tokenizer.json only, which is not supported; expected tokenizer.model (SentencePiece). Copy tokenizer.model from the model's source into the folder, or name the file.";
         }
 
         return null;

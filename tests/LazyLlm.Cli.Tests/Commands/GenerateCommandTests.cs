@@ -38,6 +38,14 @@ public class GenerateCommandTests
     }
 
     [Fact]
+    public async Task Advice_of_the_makers_holds_where_the_command_line_is_silent()
+    {
+        string[] arguments = ["generate", "--model", RepositoryFiles.Demo, "--device", "cpu", "--ignore-end", "--json", "-q", Prompt];
+        Assert.Equal(4, (await CommandRun.RunAsync([.. arguments, "--advised"])).Succeeded().Json.GetProperty("tokens").GetArrayLength());
+        Assert.Equal(6, (await CommandRun.RunAsync([.. arguments, "--advised", "-n", "6"])).Succeeded().Json.GetProperty("tokens").GetArrayLength());
+    }
+
+    [Fact]
     public async Task A_model_without_a_tokenizer_takes_and_gives_ids()
     {
         CommandRun run = (await CommandRun.RunAsync("generate", "-m", RepositoryFiles.Golden("models", "tiny-mha"), "--device", "cpu", "--prompt-ids", "1,17,9", "-n", "3", "-q", "--ignore-end")).Succeeded();

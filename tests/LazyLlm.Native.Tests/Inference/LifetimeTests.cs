@@ -5,6 +5,7 @@ using LazyLlm.Native.Inference;
 using LazyLlm.Native.Models;
 using LazyLlm.Native.Pruning;
 using LazyLlm.Native.Sampling;
+using LazyLlm.Native.Scheduling;
 using LazyLlm.Testing;
 using Xunit;
 
@@ -169,6 +170,39 @@ public sealed class LifetimeTests
     [InlineData(2049)]
     public async Task A_context_that_the_model_cannot_have_is_refused(int length) =>
         Assert.Contains("2048", (await Assert.ThrowsAsync<InvalidOptionException>(() => LlamaEngine.LoadAsync(Model, Cpu with { ContextLength = length }))).Message, StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData("tokenizer.json", "{}", "tokenizer.model")]
+    [InlineData("tokenizer_config.json", """{"tokenizer_class":"XgenTokenizer"}""", "gpt2.tiktoken")]
+    public async Task A_model_whose_tokenizer_cannot_be_used_takes_tokens_and_says_of_text_what_is_missing(string file, string text, string missing)
+    {
+        using var scratch = new ScratchFolder();
+        foreach (string path in Directory.GetFiles(Model))
+        {
+            File.Copy(path, scratch[Path.GetFileName(path)]);
+        }
+
+        File.WriteAllText(scratch[file], text);
+        using LlamaEngine engine = await LlamaEngine.LoadAsync(scratch.Path, Cpu);
+        using Session session = engine.CreateSession();
+        Assert.NotEmpty(session.Step([1, 2]).ToArray());
+        Assert.Contains(missing, Assert.Throws<InvalidOptionException>(() => session.Append("text")).Message, StringComparison.Ordinal);
+        // A damaged one is an error, not an absence.
+        File.WriteAllText(scratch["tokenizer.model"], "no model");
+        await Assert.ThrowsAsync<ModelFormatException>(() => LlamaEngine.LoadAsync(scratch.Path, Cpu));
+    }
+
+    [Fact]
+    public async Task Without_a_tokenizer_stop_strings_are_refused_by_name()
+    {
+        using LlamaEngine engine = await LlamaEngine.LoadAsync(Model, Cpu);
+        using Session session = engine.CreateSession();
+        session.Append([1, 2]);
+        var stops = new SamplingOptions { StopStrings = ["x"] };
+        Assert.Contains("StopStrings", Assert.Throws<InvalidOptionException>(() => session.GenerateAsync(stops)).Message, StringComparison.Ordinal);
+        using var scheduler = new Scheduler(engine);
+        Assert.Throws<InvalidOptionException>(() => scheduler.Submit(new GenerationRequest { Tokens = new[] { 1, 2 }, Sampling = stops }, TestContext.Current.CancellationToken));
+    }
 
     [Fact]
     public async Task A_model_without_a_tokenizer_takes_tokens_and_refuses_text()

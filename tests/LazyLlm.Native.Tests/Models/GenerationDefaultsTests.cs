@@ -1,6 +1,7 @@
 using System.Text;
 using LazyLlm.Native.Errors;
 using LazyLlm.Native.Models;
+using LazyLlm.Native.Sampling;
 using LazyLlm.Testing;
 using Xunit;
 
@@ -9,6 +10,27 @@ namespace LazyLlm.Native.Tests.Models;
 public class GenerationDefaultsTests
 {
     private static GenerationDefaults Parse(string json) => GenerationDefaults.Parse("generation_config.json", Encoding.UTF8.GetBytes(json), 32_000);
+
+    [Fact]
+    public void Advice_to_sample_becomes_options_and_what_it_leaves_out_stays_off()
+    {
+        var llama2 = new GenerationDefaults { Sample = true, Temperature = 0.6, TopP = 0.9, MaxNewTokens = 100 };
+        Assert.Equal(new SamplingOptions { Temperature = 0.6f, TopP = 0.9f, MaxTokens = 100, RepetitionWindow = 4096 }, llama2.ToSampling(4096));
+        var all = new GenerationDefaults { Sample = true, TopK = 40, MinP = 0.05, RepetitionPenalty = 1.1 };
+        SamplingOptions options = all.ToSampling(2048);
+        Assert.Equal((1f, 40, 0.05f, 1.1f, 2048), (options.Temperature, options.TopK, options.MinP, options.RepetitionPenalty, options.RepetitionWindow));
+        options.Validate();
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData(false)]
+    public void Without_advice_to_sample_the_options_are_greedy(bool? sample)
+    {
+        SamplingOptions options = new GenerationDefaults { Sample = sample, Temperature = 0.6, TopP = 0.9, RepetitionPenalty = 1.2 }.ToSampling(2048);
+        Assert.True(options.IsGreedy);
+        Assert.Equal((1f, 1.2f), (options.TopP, options.RepetitionPenalty));
+    }
 
     [Fact]
     public void What_Llama_2_chat_advises_is_read()

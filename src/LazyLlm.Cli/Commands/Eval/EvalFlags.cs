@@ -57,13 +57,16 @@ internal sealed class EvalFlags
     {
         string folder = Folder(arguments);
         LlamaEngine engine = await _model.LoadAsync(arguments, notes, cancellation, folder).ConfigureAwait(false);
-        if (engine.Tokenizer is null)
+        try
+        {
+            engine.RequireTokenizer();
+            return engine;
+        }
+        catch
         {
             engine.Dispose();
-            throw new UsageException($"--model: {folder} has no tokenizer, so it cannot read a text.");
+            throw;
         }
-
-        return engine;
     }
 
     /// <summary>Runs an evaluation that may go on from a file of results, with its progress drawn.</summary>
