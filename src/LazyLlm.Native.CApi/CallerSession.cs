@@ -1,7 +1,7 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using System.Text;
 using LazyLlm.Native.Diagnostics;
-using LazyLlm.Native.Errors;
 using LazyLlm.Native.Inference;
 using LazyLlm.Native.Sampling;
 using LazyLlm.Native.Tokenizers;
@@ -23,8 +23,10 @@ internal sealed class CallerSession(LlamaEngine engine, Session session)
     private SamplingOptions _sampling = new();
     private Answer? _answer;
     private FinishReason _finish;
-    private GeneratedToken _undelivered;
-    private byte[]? _undeliveredText;
+    private SampledToken _token;
+    private byte[] _text = new byte[64];
+    private int _textLength;
+    private bool _isUndelivered;
     private int _state;
     private long _start;
     private long _firstToken;
@@ -80,11 +82,7 @@ internal sealed class CallerSession(LlamaEngine engine, Session session)
 
     public void Append(string text)
     {
-        if (engine.Tokenizer is not TextTokenizer tokenizer)
-        {
-            throw new InvalidOptionException("text", $"the model in {engine.Folder.Path} has no tokenizer; pass token ids.");
-        }
-
+        TextTokenizer tokenizer = engine.RequireTokenizer();
         Append(session.Length == 0 && session.PendingTokens == 0 ? tokenizer.Encode(text) : tokenizer.EncodeContinuation(text));
     }
 
@@ -97,7 +95,7 @@ internal sealed class CallerSession(LlamaEngine engine, Session session)
 
     public void Begin(SamplingOptions sampling)
     {
-        sampling.Validate(VocabularySize);
+        engine.Require(sampling);
         _sampling = sampling;
         EndGeneration();
     }
@@ -120,20 +118,24 @@ internal sealed class CallerSession(LlamaEngine engine, Session session)
         Compute(progress, embeddings);
     }
 
-    /// <summary>Chooses the next token; it comes again until <see cref="Deliver"/> is called.</summary>
-    public GeneratedToken Next(ProgressCallback? progress, out ReadOnlySpan<byte> text)
+    /// <summary>Chooses the next token; it comes again until <see cref="Deliver"/> is called. Allocates nothing per token.</summary>
+    /// <param name="progress">Told of the layers of the step, if there is one.</param>
+    /// <param name="finish">Whether the generation ends with the token.</param>
+    /// <param name="text">The token's text in UTF-8; valid until the next call.</param>
+    public SampledToken Next(ProgressCallback? progress, out FinishReason finish, out ReadOnlySpan<byte> text)
     {
-        if (_undeliveredText is null)
+        if (!_isUndelivered)
         {
             Generate(progress);
         }
 
-        text = _undeliveredText;
-        return _undelivered;
+        finish = _finish;
+        text = _text.AsSpan(0, _textLength);
+        return _token;
     }
 
     /// <summary>Notes that the caller has the token.</summary>
-    public void Deliver() => _undeliveredText = null;
+    public void Deliver() => _isUndelivered = false;
 
     public StatisticsLayout ReadStatistics()
     {
@@ -176,16 +178,21 @@ internal sealed class CallerSession(LlamaEngine engine, Session session)
         }
 
         bool hasRoom = session.Length < session.ContextLength;
-        _answer ??= new Answer(engine, _sampling, System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_tokens));
-        _undelivered = _answer.Next(_logits, hasRoom);
-        _finish = _undelivered.Finish;
+        _answer ??= new Answer(engine, _sampling, CollectionsMarshal.AsSpan(_tokens));
+        (_token, _finish) = _answer.Next(_logits, hasRoom, out ReadOnlySpan<char> text);
         if (hasRoom)
         {
-            session.Append([_undelivered.Id]);
-            _tokens.Add(_undelivered.Id);
+            session.Append([_token.Id]);
+            _tokens.Add(_token.Id);
         }
 
-        _undeliveredText = Encoding.UTF8.GetBytes(_undelivered.Text);
+        if (_text.Length < Encoding.UTF8.GetMaxByteCount(text.Length))
+        {
+            _text = new byte[2 * Encoding.UTF8.GetMaxByteCount(text.Length)];
+        }
+
+        _textLength = Encoding.UTF8.GetBytes(text, _text);
+        _isUndelivered = true;
         _lastToken = Stopwatch.GetTimestamp();
         if (_generatedTokens++ == 0)
         {
@@ -223,7 +230,7 @@ internal sealed class CallerSession(LlamaEngine engine, Session session)
     {
         _answer = null;
         _finish = FinishReason.None;
-        _undeliveredText = null;
+        _isUndelivered = false;
         _start = 0;
         _generatedTokens = 0;
     }

@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using LazyLlm.Native.Inference;
 using LazyLlm.Native.Pruning;
+using LazyLlm.Native.Sampling;
 using LazyLlm.Native.Tokenizers;
 
 namespace LazyLlm.Native.CApi;
@@ -78,6 +79,30 @@ internal static unsafe class EngineExports
         }
     }
 
+    [UnmanagedCallersOnly(EntryPoint = "lazyllm_engine_advice", CallConvs = [typeof(CallConvCdecl)])]
+    public static nint Advise(nint engine, SamplingLayout* sampling)
+    {
+        try
+        {
+            ProgressCallback.RefuseReentry();
+            LlamaEngine advised = HandleTable.Get<LlamaEngine>(engine);
+            Arguments.RequireSize((nuint*)sampling, sizeof(SamplingLayout), "lazyllm_sampling");
+            SamplingOptions advice = advised.AdvisedSampling;
+            sampling->Temperature = advice.Temperature;
+            sampling->TopK = advice.TopK;
+            sampling->TopP = advice.TopP;
+            sampling->MinP = advice.MinP;
+            sampling->RepetitionPenalty = advice.RepetitionPenalty;
+            sampling->RepetitionWindow = advice.RepetitionWindow;
+            sampling->MaxTokens = advice.MaxTokens ?? 0;
+            return 0;
+        }
+        catch (Exception error)
+        {
+            return Failure.From(error);
+        }
+    }
+
     [UnmanagedCallersOnly(EntryPoint = "lazyllm_tokenize", CallConvs = [typeof(CallConvCdecl)])]
     public static nint Tokenize(nint engine, byte* text, nuint textLength, int continuation, int* tokens, nuint capacity, nuint* count)
     {
@@ -85,7 +110,7 @@ internal static unsafe class EngineExports
         {
             ProgressCallback.RefuseReentry();
             Arguments.RequireNotNull(count, "count");
-            TextTokenizer tokenizer = TokenizerOf(HandleTable.Get<LlamaEngine>(engine));
+            TextTokenizer tokenizer = HandleTable.Get<LlamaEngine>(engine).RequireTokenizer();
             string words = Arguments.Text(text, textLength, "text");
             Arguments.Give(continuation != 0 ? tokenizer.EncodeContinuation(words) : tokenizer.Encode(words), tokens, capacity, count, "tokens");
             return 0;
@@ -103,7 +128,7 @@ internal static unsafe class EngineExports
         {
             ProgressCallback.RefuseReentry();
             Arguments.RequireNotNull(textLength, "text_length");
-            string words = TokenizerOf(HandleTable.Get<LlamaEngine>(engine)).Decode(Arguments.Tokens(tokens, count), continuation != 0);
+            string words = HandleTable.Get<LlamaEngine>(engine).RequireTokenizer().Decode(Arguments.Tokens(tokens, count), continuation != 0);
             Arguments.Give<byte>(Encoding.UTF8.GetBytes(words), text, capacity, textLength, "text");
             return 0;
         }
@@ -149,15 +174,5 @@ internal static unsafe class EngineExports
             ContextLength = given.ContextLength == 0 ? null : given.ContextLength,
             Threads = given.Threads == 0 ? null : given.Threads,
         };
-    }
-
-    private static TextTokenizer TokenizerOf(LlamaEngine engine)
-    {
-        if (engine.Tokenizer is null)
-        {
-            CallException.Throw(ResultCode.InvalidArgument, $"The model in {engine.Folder.Path} has no tokenizer; name one in tokenizer_path.");
-        }
-
-        return engine.Tokenizer;
     }
 }

@@ -19,5 +19,9 @@ internal enum ResultCode
     DeviceLost = 13,
     State = 14,
     InvalidLogits = 15,
+
+    /// <summary>Given by the library that chooses a build (src/dispatch), never by a build.</summary>
+    Installation = 16,
+
     Internal = 99,
 }

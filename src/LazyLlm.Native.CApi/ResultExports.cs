@@ -11,9 +11,8 @@ internal static unsafe class ResultExports
     [UnmanagedCallersOnly(EntryPoint = "lazyllm_abi_version", CallConvs = [typeof(CallConvCdecl)])]
     public static uint GetAbiVersion() => AbiVersion;
 
-    // A UTF-8 literal lies in the library's read-only data and ends with a NUL.
     [UnmanagedCallersOnly(EntryPoint = "lazyllm_version", CallConvs = [typeof(CallConvCdecl)])]
-    public static byte* GetVersion() => Literal("0.1.0"u8);
+    public static byte* GetVersion() => Literal(LibraryVersion.Utf8);
 
     [UnmanagedCallersOnly(EntryPoint = "lazyllm_result_code", CallConvs = [typeof(CallConvCdecl)])]
     public static int GetCode(nint result) =>
@@ -32,5 +31,6 @@ internal static unsafe class ResultExports
         }
     }
 
+    // A UTF-8 literal lies in the library's read-only data and ends with a NUL.
     private static byte* Literal(ReadOnlySpan<byte> text) => (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(text));
 }

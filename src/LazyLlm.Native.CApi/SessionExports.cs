@@ -82,9 +82,9 @@ internal static unsafe class SessionExports
             {
                 Arguments.RequireSize((nuint*)token, sizeof(TokenLayout), "lazyllm_token");
                 using ProgressCallback? progress = ReadProgress(options);
-                GeneratedToken next = used.Next(progress, out ReadOnlySpan<byte> piece);
+                SampledToken next = used.Next(progress, out FinishReason finish, out ReadOnlySpan<byte> piece);
                 token->Id = next.Id;
-                token->Finish = (int)next.Finish;
+                token->Finish = (int)finish;
                 token->LogProbability = next.LogProbability;
                 token->Reserved = 0;
                 Arguments.Give(piece, text, capacity, &token->TextLength, "text");
@@ -151,7 +151,7 @@ internal static unsafe class SessionExports
         }
 
         Arguments.RequireSize(&options->StructSize, sizeof(StepOptionsLayout), "lazyllm_step_options");
-        return new ProgressCallback(options->Progress, options->UserData);
+        return options->Progress is null ? null : new ProgressCallback(options->Progress, options->UserData);
     }
 
     private static SamplingOptions ReadSampling(SamplingLayout* sampling)

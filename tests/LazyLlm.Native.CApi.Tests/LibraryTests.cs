@@ -5,14 +5,18 @@ using System.Text.RegularExpressions;
 namespace LazyLlm.Native.CApi.Tests;
 
 /// <summary>The published library, its header and the samples, from outside.</summary>
-public sealed partial class LibraryTests(PublishedLibrary library) : IClassFixture<PublishedLibrary>
+public sealed partial class LibraryTests(PublishedLibrary library)
 {
     private static string Header => File.ReadAllText(Path.Combine(RepositoryFiles.Root, "src", "LazyLlm.Native.CApi", "include", "lazyllm.h"));
 
-    [Fact]
-    public void The_header_declares_what_the_library_exports_and_nothing_else()
+    private static string TestSource(string name) => Path.Combine(RepositoryFiles.Root, "tests", "LazyLlm.Native.CApi.Tests", name);
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void The_header_declares_what_the_library_exports_and_nothing_else(bool choosing)
     {
-        string path = library.Require();
+        string path = choosing ? Path.Combine(library.RequireChoosing(), "liblazyllm.so") : library.Require();
         Assert.SkipUnless(PublishedLibrary.Finds("nm"), "There is no nm.");
         (int code, string output) = PublishedLibrary.Run("nm", ["-D", "--defined-only", path]);
         Assert.True(code == 0, output);
@@ -86,11 +90,47 @@ public sealed partial class LibraryTests(PublishedLibrary library) : IClassFixtu
         Assert.Equal((0, " attic\n"), PublishedLibrary.Run("python3", [Path.Combine(RepositoryFiles.Root, "samples", "python", "generate.py"), path, RepositoryFiles.Demo, schedule]));
     }
 
-    [Fact]
-    public void Misuse_gets_an_error_and_never_a_crash()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Misuse_gets_an_error_and_never_a_crash(bool choosing)
     {
-        string program = library.Compile(Path.Combine(RepositoryFiles.Root, "tests", "LazyLlm.Native.CApi.Tests", "faults.c"));
+        string program = library.Compile(TestSource("faults.c"), choosing ? library.RequireChoosing() : null);
         Assert.Equal((0, "0 failures\n"), PublishedLibrary.Run(program, [RepositoryFiles.Demo]));
+    }
+
+    [Fact]
+    public void Where_no_build_can_be_loaded_every_call_says_so()
+    {
+        string folder = Directory.CreateDirectory(library.Scratch("alone")).FullName;
+        File.Copy(Path.Combine(library.RequireChoosing(), "liblazyllm.so"), Path.Combine(folder, "liblazyllm.so"));
+        (int code, string output) = PublishedLibrary.Run(library.Compile(Path.Combine(RepositoryFiles.Root, "samples", "c", "generate.c"), folder), [RepositoryFiles.Demo]);
+        Assert.Equal(1, code);
+        Assert.StartsWith($"error {(int)ResultCode.Installation}: ", output, StringComparison.Ordinal);
+        Assert.Contains(folder, output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("reload")]
+    [InlineData("open")]
+    [InlineData("busy")]
+    [InlineData("atexit")]
+    public void Ends_come_in_any_order(string order)
+    {
+        string path = library.Require();
+        string program = library.Compile(TestSource("lifetime.c"));
+        foreach (string loaded in (ReadOnlySpan<string>)[path, Path.Combine(library.RequireChoosing(), "liblazyllm.so")])
+        {
+            // An end that never comes is one too.
+            Assert.Equal((0, ""), PublishedLibrary.Run("timeout", ["120", program, loaded, RepositoryFiles.Demo, order]));
+        }
+    }
+
+    [Fact]
+    public void Signals_stay_the_hosts()
+    {
+        string folder = library.RequireChoosing();
+        Assert.Equal((0, ""), PublishedLibrary.Run("timeout", ["120", library.Compile(TestSource("lifetime.c"), folder), Path.Combine(folder, "liblazyllm.so"), RepositoryFiles.Demo, "signals"]));
     }
 
     [GeneratedRegex(@"/\*.*?\*/", RegexOptions.Singleline)]

@@ -14,7 +14,8 @@
  * Callbacks. A callback that returns non-zero cancels the call. It may run on another thread than the caller's, but never
  *            after the call has returned. Inside it, every call but those on results and versions gives
  *            LAZYLLM_ERROR_REENTRANT.
- * Unloading. The library cannot be unloaded: do not dlclose it.
+ * Unloading. dlclose does nothing: the library stays until the process ends. Exiting is safe at any time, whatever is open.
+ *            A child of fork() without exec cannot use what its parent has used.
  */
 #ifndef LAZYLLM_H
 #define LAZYLLM_H
@@ -49,7 +50,8 @@ enum {
     LAZYLLM_ERROR_OUT_OF_MEMORY = 12,     /* the engine goes on */
     LAZYLLM_ERROR_DEVICE_LOST = 13,       /* the device cannot be used again in this process */
     LAZYLLM_ERROR_STATE = 14,             /* nothing to go on from, or the generation has ended */
-    LAZYLLM_ERROR_INVALID_LOGITS = 15,
+    LAZYLLM_ERROR_INVALID_LOGITS = 15,    /* the weights are damaged, or numbers overflowed */
+    LAZYLLM_ERROR_INSTALLATION = 16,      /* the files beside the library are missing or of another release */
     LAZYLLM_ERROR_INTERNAL = 99
 };
 
@@ -155,6 +157,11 @@ lazyllm_result lazyllm_engine_open(const char *path, size_t path_length, const l
 /* Sessions outlive their engine: its memory is freed with the last of them. */
 lazyllm_result lazyllm_engine_close(lazyllm_engine engine);
 lazyllm_result lazyllm_engine_describe(lazyllm_engine engine, lazyllm_engine_info *info);
+/*
+ * What the model's makers advise for sampling (generation_config.json; greedy if they advise nothing), for lazyllm_session_begin,
+ * which takes it only if told so. Stop strings, seed and ignore_end_tokens stay as they are.
+ */
+lazyllm_result lazyllm_engine_advice(lazyllm_engine engine, lazyllm_sampling *sampling);
 
 /* continuation: non-zero for a text that goes on where earlier text stopped (no begin token, no space before it). */
 lazyllm_result lazyllm_tokenize(lazyllm_engine engine, const char *text, size_t text_length, int32_t continuation,
