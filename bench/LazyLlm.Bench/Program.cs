@@ -1,11 +1,13 @@
 using BenchmarkDotNet.Running;
 using LazyLlm.Bench;
 using LazyLlm.Bench.CudaKernels;
+using LazyLlm.Bench.Host;
 
 return args switch
 {
     ["cpu", .. string[] rest] => CpuBenchmark.Run(rest),
     ["kernels", .. string[] rest] => Kernels(rest),
+    ["host", .. string[] rest] => HostBenchmark.Run(rest),
     ["cuda-kernels", .. string[] rest] => CudaKernelBenchmark.Run(rest),
     ["kernel-report", .. string[] rest] => CudaKernelBenchmark.RunReport(rest),
     ["cuda-compile", .. string[] rest] => CudaCompileBenchmark.Run(rest),
@@ -23,6 +25,7 @@ static int Usage()
 {
     Console.Error.WriteLine("usage: bench cpu [--model DIR] [--length N] [--rounds N] [--threads N] [--prune SCHEDULE] [--json FILE]");
     Console.Error.WriteLine("       bench kernels [options of BenchmarkDotNet]");
+    Console.Error.WriteLine("       bench host [options of BenchmarkDotNet]");
     Console.Error.WriteLine("       bench cuda-kernels [--shape NAME] [--sizes full|quick|tiny] [--only GROUP...] [--json FILE]");
     Console.Error.WriteLine("       bench kernel-report FILE [--peers FILE] [--plot FOLDER]");
     Console.Error.WriteLine("       bench cuda-compile [--shape NAME]");

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Every benchmark of a machine with a GPU, one after the other, into a folder: kernels with their floors and PyTorch's times,
-# compile times, and whole runs of a model in the shape of Llama 2 7B.
+# compile times, whole runs of a model in the shape of Llama 2 7B, and what the host does.
 #   bench/gpu/all.sh [FOLDER]          FOLDER: $OUT, or artifacts/bench by default
 # One that fails is reported, and the rest goes on; the last lines say how each ended, the exit status whether all ran.
-# SIZES (full, quick, tiny), SHAPE, LENGTHS, ROUNDS, DEVICE and STEPS ("kernels peers report model compile") say less.
+# SIZES (full, quick, tiny), SHAPE, LENGTHS, ROUNDS, DEVICE and STEPS ("kernels peers report model compile host") say less.
 # DOTNET, BENCH_DLL and TOOL_DLL name the programs; those of a Release build of this checkout by default.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -21,7 +21,7 @@ status=0
 step() {
     local name=$1 start=$SECONDS result=0
     shift
-    case " ${STEPS:-kernels peers report model compile} " in *" $name "*) ;; *) return 0 ;; esac
+    case " ${STEPS:-kernels peers report model compile host} " in *" $name "*) ;; *) return 0 ;; esac
     echo "== $name: $*"
     "$@" 2>&1 | tee "$out/$name.txt" || result=$?
     [ "$result" -eq 0 ] || status=1
@@ -40,6 +40,7 @@ step report "$dotnet" "$bench" kernel-report "$out/kernels.json" "${peers[@]}" -
 step model "$dotnet" "$tool" bench --shape "$shape" --device "${DEVICE:-cuda}" --lengths "${LENGTHS:-512,1024,2048,4096,8192,32768}" \
     --rounds "${ROUNDS:-5}" --decode 64 --json "$out/model.json" --plot "$out"
 step compile "$dotnet" "$bench" cuda-compile --shape "$shape"
+step host "$dotnet" "$bench" host --artifacts "$out/host"
 
 echo
 printf '%s\n' "${summary[@]}" "results: $out"

@@ -73,7 +73,7 @@ bool setFault(Call kind, const char *value)
 struct { const char *name; std::atomic<int64_t> Options::*value; } const OptionNames[] = {
     {"total_memory", &Options::totalMemory}, {"poison", &Options::poison}, {"thread_order", &Options::threadOrder},
     {"workers", &Options::workers}, {"async", &Options::async}, {"alignment", &Options::alignment},
-    {"canaries", &Options::canaries}, {"timeout", &Options::timeout}, {"quiet", &Options::quiet}, {"devices", &Options::devices}, {"major", &Options::major},
+    {"canaries", &Options::canaries}, {"timeout", &Options::timeout}, {"quiet", &Options::quiet}, {"skip_launches", &Options::skipLaunches}, {"devices", &Options::devices}, {"major", &Options::major},
     {"minor", &Options::minor}, {"driver_version", &Options::driverVersion}, {"nvrtc_version", &Options::nvrtcVersion}};
 
 std::atomic<int64_t> *option(const char *name)

@@ -24,6 +24,7 @@ struct Options
     std::atomic<int64_t> canaries{1};     // check the slack around allocations after each launch
     std::atomic<int64_t> timeout{120000}; // milliseconds that a grid may take
     std::atomic<int64_t> quiet{0};        // 1: do not say on stderr why a launch failed
+    std::atomic<int64_t> skipLaunches{0}; // 1: launches are checked no further than their kind, and nothing runs
     std::atomic<int64_t> devices{1};
     std::atomic<int64_t> major{8}, minor{0};
     std::atomic<int64_t> driverVersion{13000}, nvrtcVersion{13000};
