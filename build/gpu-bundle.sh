@@ -20,6 +20,9 @@ done
 find "$work" \( -name '*.xml' -o -name '*.pdb' \) -delete
 find "$work" -type d -path '*/runtimes/*' -prune \( -name 'win*' -o -name 'osx*' -o -name 'linux-arm*' -o -name 'linux-musl*' \) -exec rm -rf {} +
 
+# What only reads machine code beside a benchmark.
+rm -rf "$work"/LazyLlm.Bench/{libcapstone.so,Iced.dll,amd64,x86,arm64}
+
 sdk=$(dirname "$(readlink -f "$(command -v dotnet)")")
 cp "$sdk/dotnet" "$work/runtime/"
 cp -r "$sdk/host" "$work/runtime/"
@@ -28,6 +31,10 @@ for framework in $(grep -ho '"name": "Microsoft[^"]*"' "$work"/*/*.runtimeconfig
     mkdir -p "$work/runtime/shared/$framework"
     cp -r "$sdk/shared/$framework/$version" "$work/runtime/shared/$framework/"
 done
+
+# Debuggers, other collectors, and the parts of the web framework that the server does not use.
+rm -f "$work"/runtime/shared/Microsoft.NETCore.App/*/{libmscor*,libclrgc*,libcoreclrtraceptprovider*,Microsoft.VisualBasic*}
+rm -f "$work"/runtime/shared/Microsoft.AspNetCore.App/*/Microsoft.AspNetCore.{Mvc,Components,Identity,Razor,SignalR}*
 
 tar --create --directory "$work" . | xz -T0 -6 > "$out/bundle.tar.xz"
 rm -rf "$work"
