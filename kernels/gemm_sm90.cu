@@ -15,7 +15,9 @@
 #define GEMM_THREADS 384
 #define TILE_M 128
 #define TILE_K 64
-#define STAGES 4
+
+/// Stages of the ring: what shared memory holds.
+#define STAGES(tile_n) (208 * 1024 / ((TILE_M + (tile_n)) * TILE_K * 2))
 #define GROUP_M 16
 
 struct GemmSm90Args
@@ -34,9 +36,9 @@ template <int TileN> struct Stage
 
 template <int TileN> struct Ring
 {
-    Stage<TileN> stages[STAGES];
-    u64 full[STAGES];
-    u64 empty[STAGES];
+    Stage<TileN> stages[STAGES(TileN)];
+    u64 full[STAGES(TileN)];
+    u64 empty[STAGES(TileN)];
 };
 
 /// Tiles go down GROUP_M rows of tiles, then one column on: what runs at the same time is about square.
@@ -53,6 +55,16 @@ LAZYLLM_DEVICE void find_tile(i32 index, i32 tiles_m, i32 tiles_n, i32 &tile_m, 
 LAZYLLM_DEVICE void multiply(float (&sums)[128], u64 input, u64 weights, u32 accumulate)
 {
     wgmma_m64n256k16(sums, input, weights, accumulate);
+}
+
+LAZYLLM_DEVICE void multiply(float (&sums)[96], u64 input, u64 weights, u32 accumulate)
+{
+    wgmma_m64n192k16(sums, input, weights, accumulate);
+}
+
+LAZYLLM_DEVICE void multiply(float (&sums)[32], u64 input, u64 weights, u32 accumulate)
+{
+    wgmma_m64n64k16(sums, input, weights, accumulate);
 }
 
 LAZYLLM_DEVICE void multiply(float (&sums)[64], u64 input, u64 weights, u32 accumulate)
@@ -84,35 +96,27 @@ template <int TileN, bool IsSwiglu> LAZYLLM_DEVICE void write_stored(const Linea
     }
 }
 
-/// A row's numbers to float32 output.
-template <int TileN> LAZYLLM_DEVICE void write_floats(const LinearArgs &args, const float (&sums)[TileN / 2], int half, i64 start, i32 first_column)
+/// A row's numbers to float32 output, or added to it. Two lanes exchange theirs, so that each has four neighbours. A sum in memory is
+/// added to once in a launch, so that its bits do not depend on the order.
+template <int TileN, bool IsAdded> LAZYLLM_DEVICE void write_floats(const LinearArgs &args, const float (&sums)[TileN / 2], int half, i64 start, i32 first_column)
 {
     float *output = static_cast<float *>(args.output) + start;
+    const i32 lane = (i32)threadIdx.x % 4;
+    const bool odd = lane % 2 != 0;
 #pragma unroll
-    for (int j = 0; j < TileN / 8; j++)
+    for (int j = 0; j < TileN / 8; j += 2)
     {
-        const i32 column = first_column + 8 * j + 2 * ((i32)threadIdx.x % 4);
-        if (start >= 0 && column < args.n)
-            *reinterpret_cast<float2 *>(output + column) = make_float2(sums[4 * j + 2 * half], sums[4 * j + 2 * half + 1]);
-    }
-}
-
-/// Sums begin with what the tile is added to: all of it is on its way at once, while the ring fills.
-template <int TileN> LAZYLLM_DEVICE void read_residual(const LinearArgs &args, float (&sums)[TileN / 2], i32 rows, i32 first_row, i32 first_column)
-{
-#pragma unroll
-    for (int half = 0; half < 2; half++)
-    {
-        const i32 row = first_row + (i32)threadIdx.x % 32 / 4 + 8 * half;
-        const float *output = static_cast<const float *>(args.output) + (i64)row * args.output_stride;
-#pragma unroll
-        for (int j = 0; j < TileN / 8; j++)
-        {
-            const i32 column = first_column + 8 * j + 2 * ((i32)threadIdx.x % 4);
-            const float2 pair = row < rows && column < args.n ? *reinterpret_cast<const float2 *>(output + column) : make_float2(0.0f, 0.0f);
-            sums[4 * j + 2 * half] = pair.x;
-            sums[4 * j + 2 * half + 1] = pair.y;
-        }
+        const float2 left = make_float2(sums[4 * j + 2 * half], sums[4 * j + 2 * half + 1]);
+        const float2 right = make_float2(sums[4 * j + 4 + 2 * half], sums[4 * j + 5 + 2 * half]);
+        const float2 got = make_float2(__shfl_xor_sync(0xFFFFFFFFu, odd ? left.x : right.x, 1), __shfl_xor_sync(0xFFFFFFFFu, odd ? left.y : right.y, 1));
+        const float2 first = odd ? got : left, second = odd ? right : got;
+        const i32 column = first_column + 8 * (j + lane % 2) + 4 * (lane / 2);
+        if (start < 0 || column >= args.n)
+            continue;
+        if (IsAdded)
+            add_four(output + column, first.x, first.y, second.x, second.y);
+        else
+            *reinterpret_cast<float4 *>(output + column) = make_float4(first.x, first.y, second.x, second.y);
     }
 }
 
@@ -127,13 +131,14 @@ template <int TileN> LAZYLLM_DEVICE void write_tile(const LinearArgs &args, cons
             write_stored<TileN, false>(args, sums, half, start, first_column);
         else if (args.epilogue == EPILOGUE_SWIGLU)
             write_stored<TileN, true>(args, sums, half, start, first_column);
+        else if (args.epilogue == EPILOGUE_ADD_RESIDUAL)
+            write_floats<TileN, true>(args, sums, half, start, first_column);
         else
-            write_floats<TileN>(args, sums, half, start, first_column);
+            write_floats<TileN, false>(args, sums, half, start, first_column);
     }
 }
 
-/// IsAdded: the epilogue is EPILOGUE_ADD_RESIDUAL. A kernel of its own, since where sums begin must be known when it is compiled.
-template <int TileN, bool IsAdded> LAZYLLM_DEVICE void gemm(const GemmSm90Args &args)
+template <int TileN> LAZYLLM_DEVICE void gemm(const GemmSm90Args &args)
 {
     LAZYLLM_SHARED_BYTES(shared);
     Ring<TileN> &ring = *reinterpret_cast<Ring<TileN> *>(shared);
@@ -148,7 +153,7 @@ template <int TileN, bool IsAdded> LAZYLLM_DEVICE void gemm(const GemmSm90Args &
     {
         prefetch_tensor_map(&args.input);
         prefetch_tensor_map(&args.weights);
-        for (i32 stage = 0; stage < STAGES; stage++)
+        for (i32 stage = 0; stage < STAGES(TileN); stage++)
         {
             mbarrier_init(&ring.full[stage], 1);
             mbarrier_init(&ring.empty[stage], 2);
@@ -174,7 +179,7 @@ template <int TileN, bool IsAdded> LAZYLLM_DEVICE void gemm(const GemmSm90Args &
                     mbarrier_arrive_expecting(&ring.full[place.stage], (u32)sizeof(Stage<TileN>));
                     tma_load_2d(ring.stages[place.stage].input, &args.input, k * TILE_K, tile_m * TILE_M, &ring.full[place.stage]);
                     tma_load_2d(ring.stages[place.stage].weights, &args.weights, k * TILE_K, tile_n * TileN, &ring.full[place.stage]);
-                    next_stage<STAGES>(place);
+                    next_stage<STAGES(TileN)>(place);
                 }
             }
         }
@@ -189,8 +194,6 @@ template <int TileN, bool IsAdded> LAZYLLM_DEVICE void gemm(const GemmSm90Args &
         find_tile(tile, tiles_m, tiles_n, tile_m, tile_n);
         const i32 first_row = tile_m * TILE_M + 64 * half + 16 * ((i32)threadIdx.x / 32 % 4);
         float sums[TileN / 2];
-        if (IsAdded)
-            read_residual<TileN>(linear, sums, rows, first_row, tile_n * TileN);
         i32 before = -1;
         for (i32 k = 0; k < depth; k++)
         {
@@ -200,14 +203,14 @@ template <int TileN, bool IsAdded> LAZYLLM_DEVICE void gemm(const GemmSm90Args &
             wgmma_fence();
 #pragma unroll
             for (int step = 0; step < TILE_K / 16; step++)
-                multiply(sums, input + 2 * step, weights + 2 * step, k > 0 || step > 0 || IsAdded ? 1u : 0u);
+                multiply(sums, input + 2 * step, weights + 2 * step, k > 0 || step > 0 ? 1u : 0u);
             wgmma_commit();
             // The products of this stage go on while the stage before, now read to the end, is given back.
             wgmma_wait<1>();
             if (before >= 0 && threadIdx.x % 128 == 0)
                 mbarrier_arrive(&ring.empty[before]);
             before = place.stage;
-            next_stage<STAGES>(place);
+            next_stage<STAGES(TileN)>(place);
         }
         wgmma_wait<0>();
         if (threadIdx.x % 128 == 0)
@@ -216,22 +219,22 @@ template <int TileN, bool IsAdded> LAZYLLM_DEVICE void gemm(const GemmSm90Args &
     }
 }
 
-LAZYLLM_KERNEL(lazyllm_gemm_sm90_wide, GemmSm90Args, GEMM_THREADS, 1)
+LAZYLLM_KERNEL(lazyllm_gemm_sm90_256, GemmSm90Args, GEMM_THREADS, 1)
 {
-    gemm<256, false>(args);
+    gemm<256>(args);
 }
 
-LAZYLLM_KERNEL(lazyllm_gemm_sm90_narrow, GemmSm90Args, GEMM_THREADS, 1)
+LAZYLLM_KERNEL(lazyllm_gemm_sm90_192, GemmSm90Args, GEMM_THREADS, 1)
 {
-    gemm<128, false>(args);
+    gemm<192>(args);
 }
 
-LAZYLLM_KERNEL(lazyllm_gemm_sm90_wide_added, GemmSm90Args, GEMM_THREADS, 1)
+LAZYLLM_KERNEL(lazyllm_gemm_sm90_128, GemmSm90Args, GEMM_THREADS, 1)
 {
-    gemm<256, true>(args);
+    gemm<128>(args);
 }
 
-LAZYLLM_KERNEL(lazyllm_gemm_sm90_narrow_added, GemmSm90Args, GEMM_THREADS, 1)
+LAZYLLM_KERNEL(lazyllm_gemm_sm90_64, GemmSm90Args, GEMM_THREADS, 1)
 {
-    gemm<128, true>(args);
+    gemm<64>(args);
 }

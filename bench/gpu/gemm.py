@@ -13,8 +13,7 @@ import torch
 
 import nvrtc as n
 
-SHARED = 192 * 1024 + 256
-VARIANTS = {'wide': 256, 'narrow': 128}
+VARIANTS = (256, 192, 128, 64)
 STORE, ADD, SWIGLU, FLOAT = range(4)
 parser = argparse.ArgumentParser()
 parser.add_argument('--out', default='.')
@@ -25,9 +24,14 @@ arguments = parser.parse_args()
 SMS = torch.cuda.get_device_properties(0).multi_processor_count
 
 
+def shared_bytes(width):
+    stages = 208 * 1024 // ((128 + width) * 128)
+    return stages * ((128 + width) * 128 + 16)
+
+
 def load(storage, defines=()):
     module = n.Module('gemm_sm90.cu', [f'LAZYLLM_STORAGE_{storage}', *defines], os.path.join(arguments.out, f'gemm_sm90_{storage}.cubin'))
-    kernels = {name + added: module.kernel('lazyllm_gemm_sm90_' + name + added, SHARED) for name in VARIANTS for added in ('', '_added')}
+    kernels = {width: module.kernel(f'lazyllm_gemm_sm90_{width}', shared_bytes(width)) for width in VARIANTS}
     for name, kernel in kernels.items():
         print(f'{storage} {name}: {kernel.registers} registers, {kernel.local} bytes of local memory')
     for line in module.log.splitlines():
@@ -41,8 +45,7 @@ def linear(x, w, out, epilogue):
     return n.LinearArgs(x.data_ptr(), w.data_ptr(), out.data_ptr(), n.RowCount(0, x.shape[0], 0), w.shape[0], w.shape[1], stride, epilogue)
 
 
-def prepare(kernels, name, x, w, out, epilogue):
-    tile_n = VARIANTS[name]
+def prepare(kernels, tile_n, x, w, out, epilogue):
     kind = n.BF16 if x.dtype == torch.bfloat16 else n.F16
     (m, k), rows = x.shape, w.shape[0]
     args = n.aligned(n.GemmSm90Args)
@@ -50,8 +53,7 @@ def prepare(kernels, name, x, w, out, epilogue):
     args.weights = n.tensor_map(w.data_ptr(), kind, (k, rows), (2 * k,), (64, tile_n))
     args.linear = linear(x, w, out, epilogue)
     grid = min(-(-m // 128) * -(-rows // tile_n), SMS)
-    kernel = kernels[name + ('_added' if epilogue == ADD else '')]
-    return lambda: n.launch(kernel, (grid,), 384, SHARED, args)
+    return lambda: n.launch(kernels[tile_n], (grid,), 384, shared_bytes(tile_n), args)
 
 
 def error(actual, expected):

@@ -17,9 +17,12 @@ internal sealed class LinearKernels
     private const uint GemmThreads = 128;
     private const uint HopperThreads = 384;
     private const int HopperTileRows = 128;
-    private const int HopperStages = 4;
+    private const int HopperRingBytes = 208 * 1024;
 
-    private static readonly string[] HopperEpilogues = ["", "_added"];
+    // What a tile costs beside its columns, in columns: where a ring fills and its sums are written. Measured.
+    private const int HopperTileCost = 20;
+
+    private static readonly int[] HopperWidths = [256, 192, 128, 64];
 
     private readonly DeviceShape _shape;
     private readonly int _multiprocessors;
@@ -27,8 +30,7 @@ internal sealed class LinearKernels
     private readonly Kernel? _large;
     private readonly Kernel? _small;
     private readonly Kernel? _plain;
-    private readonly Kernel[]? _hopperWide;
-    private readonly Kernel[]? _hopperNarrow;
+    private readonly Kernel[]? _hopper;
 
     public LinearKernels(KernelLibrary library, DeviceShape shape, CudaDevice device)
     {
@@ -45,9 +47,7 @@ internal sealed class LinearKernels
             _small = library.Get(GemmProgram(shape), "lazyllm_gemm_small");
             if (device.ComputeCapability.IsHopper)
             {
-                // Each once for sums that begin at zero, and once for those that begin at what they are added to.
-                _hopperWide = [.. HopperEpilogues.Select(e => library.Get(HopperProgram(shape), "lazyllm_gemm_sm90_wide" + e))];
-                _hopperNarrow = [.. HopperEpilogues.Select(e => library.Get(HopperProgram(shape), "lazyllm_gemm_sm90_narrow" + e))];
+                _hopper = [.. HopperWidths.Select(width => library.Get(HopperProgram(shape), $"lazyllm_gemm_sm90_{width}"))];
             }
         }
     }
@@ -66,7 +66,7 @@ internal sealed class LinearKernels
 
     /// <summary>How a product of so many rows of one sequence is computed.</summary>
     public LinearKind KindOf(int rows) =>
-        rows <= MaxStreamedRows ? LinearKind.Streamed : rows > MostPortableRows && _hopperWide is not null ? LinearKind.Hopper : LinearKind.Portable;
+        rows <= MaxStreamedRows ? LinearKind.Streamed : rows > MostPortableRows && _hopper is not null ? LinearKind.Hopper : LinearKind.Portable;
 
     /// <summary>Enqueues a product of the rows of one sequence.</summary>
     public void Launch(CudaStream stream, in LinearArgs args) => Launch(stream, args, KindOf(args.Count.Limit));
@@ -93,6 +93,8 @@ internal sealed class LinearKernels
     }
 
     private static KernelProgram HopperProgram(DeviceShape shape) => KernelVariant.ForStorage("gemm_sm90.cu", shape);
+
+    private static uint HopperTiles(in LinearArgs args, int width) => Tiles(args.Count.Limit, HopperTileRows) * Tiles(args.N, width);
 
     private static uint Tiles(int size, int tile) => (uint)((size + tile - 1) / tile);
 
@@ -122,18 +124,28 @@ internal sealed class LinearKernels
 
     private void LaunchHopper(CudaStream stream, in LinearArgs args)
     {
-        // A tile's time is about its width; the wider one reads less per output, the narrower one may fill the last round.
-        uint rows = Tiles(args.Count.Limit, HopperTileRows);
-        uint wide = rows * Tiles(args.N, 256);
-        uint narrow = rows * Tiles(args.N, 128);
-        uint Rounds(uint tiles) => (tiles + (uint)_multiprocessors - 1) / (uint)_multiprocessors;
-        bool isWide = 10 * 2 * Rounds(wide) <= 11 * Rounds(narrow);
-        int width = isWide ? 256 : 128;
-        var config = new LaunchConfig(Math.Min(isWide ? wide : narrow, (uint)_multiprocessors), HopperThreads)
+        // All blocks take a tile each round, and a tile's time grows with its width: a wider one reads less for each output, a
+        // narrower one may leave fewer blocks idle in the last round.
+        int choice = 0;
+        uint least = uint.MaxValue;
+        for (int i = 0; i < HopperWidths.Length; i++)
         {
-            SharedBytes = (uint)((HopperStages * (HopperTileRows + width) * TensorMaps.BoxColumns * 2) + (2 * HopperStages * sizeof(ulong))),
+            uint rounds = (HopperTiles(args, HopperWidths[i]) + (uint)_multiprocessors - 1) / (uint)_multiprocessors;
+            uint cost = rounds * (uint)(HopperWidths[i] + HopperTileCost);
+            if (cost < least)
+            {
+                (choice, least) = (i, cost);
+            }
+        }
+
+        int width = HopperWidths[choice];
+        int stageBytes = (HopperTileRows + width) * TensorMaps.BoxColumns * sizeof(ushort);
+        int stages = HopperRingBytes / stageBytes;
+        var config = new LaunchConfig(Math.Min(HopperTiles(args, width), (uint)_multiprocessors), HopperThreads)
+        {
+            SharedBytes = (uint)(stages * (stageBytes + (2 * sizeof(ulong)))),
         };
-        (isWide ? _hopperWide : _hopperNarrow)![args.Epilogue == LinearEpilogue.AddResidual ? 1 : 0].Launch(stream, config, new GemmSm90Args
+        _hopper![choice].Launch(stream, config, new GemmSm90Args
         {
             Input = TensorMaps.Encode(_shape.Storage, args.Input, args.Count.Limit, args.K, HopperTileRows),
             Weights = TensorMaps.Encode(_shape.Storage, args.Weights, args.N, args.K, width),

@@ -146,21 +146,30 @@ public class LinearKernelsTests
     }
 
     [Theory]
-    [InlineData(2)]
-    [InlineData(3)]
-    public void A_block_of_the_Hopper_product_takes_several_tiles(int quarters)
+    [InlineData(64)]
+    [InlineData(128)]
+    [InlineData(192)]
+    [InlineData(256)]
+    [InlineData(512)]
+    public void Every_tile_of_the_Hopper_product_is_right(int columns)
     {
-        // At two quarters of the multiprocessors and one the tiles of 128 columns are chosen, at three those of 256.
+        // With two rows of tiles, each multiprocessor has one tile of so many columns; at 512, two of 256.
         const int rows = 129;
         const int k = 72;
         using var bench = new KernelBench(TensorType.BFloat16);
         Assert.SkipUnless(bench.Context.Device.ComputeCapability.IsHopper, "The product of many rows for Hopper is chosen on compute capability 9.0 alone.");
-        int n = 256 * ((bench.Context.Device.MultiprocessorCount * quarters / 4) + 1);
+        int n = (columns * (bench.Context.Device.MultiprocessorCount / 2)) - 8;
         float[] input = bench.Numbers(rows * k);
         float[] weights = bench.Numbers((long)n * k);
+        double[] expected = Product(input, weights, rows, n, k);
         ulong output = bench.StoredFloats(rows * n);
         Launch(bench, input, weights, output, (rows, n, k), n, LinearEpilogue.Store);
-        KernelBench.AssertClose(Product(input, weights, rows, n, k), bench.ReadStored(output, rows * n), bench.Rounding, 1e-4);
+        KernelBench.AssertClose(expected, bench.ReadStored(output, rows * n), bench.Rounding, 1e-4);
+
+        float[] before = bench.Numbers(rows * n);
+        ulong sums = bench.Upload(before);
+        Launch(bench, input, weights, sums, (rows, n, k), n, LinearEpilogue.AddResidual);
+        KernelBench.AssertClose([.. expected.Zip(before, (sum, value) => sum + value)], bench.Read(sums, rows * n), 1e-5, 1e-4);
     }
 
     private static double[] Product(float[] input, float[] weights, int rows, int n, int k)
