@@ -5,6 +5,8 @@ using LazyLlm.Native.Inference;
 using LazyLlm.Native.Scheduling;
 using LazyLlm.Server.Endpoints;
 using LazyLlm.Server.Http;
+using LazyLlm.Server.Metrics;
+using LazyLlm.Server.Monitor;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -132,6 +134,9 @@ public sealed class LlamaServer : IAsyncDisposable
         builder.Services.AddRoutingCore();
         builder.Services.AddSingleton(options.Logging ?? NullLoggerFactory.Instance);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(5));
+        MetricsEndpoint.AddServices(builder.Services, model);
+        MonitorEndpoints.AddServices(builder.Services, model);
+        OpenTelemetryExport.AddTo(builder, options.OtlpEndpoint);
         builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;

@@ -48,6 +48,12 @@ public sealed record LlamaServerOptions
     /// <summary>Connections that may be open at a time; one more is closed at once.</summary>
     public int ConnectionLimit { get; init; } = 2_000;
 
+    /// <summary>
+    /// Where to send metrics and traces by OpenTelemetry's protocol (OTLP). Null for what the environment variable
+    /// <c>OTEL_EXPORTER_OTLP_ENDPOINT</c> says, and nowhere without it.
+    /// </summary>
+    public Uri? OtlpEndpoint { get; init; }
+
     /// <summary>Where the server logs to: a line per request, never a text of one. Nowhere where null.</summary>
     public ILoggerFactory? Logging { get; init; }
 

@@ -95,19 +95,8 @@ internal sealed class PruningTrace
     public string TextOf(int token) => _tokenizer?.TokenText(token) ?? $" {token}";
 
     /// <inheritdoc cref="TokenTexts"/>
-    public static string[] TextsOf(TextTokenizer? tokenizer, IReadOnlyList<int> tokens)
-    {
-        StreamingDecoder? decoder = tokenizer?.CreateDecoder();
-        string[] texts = new string[tokens.Count];
-        for (int i = 0; i < texts.Length; i++)
-        {
-            texts[i] = decoder is null ? (i == 0 ? $"{tokens[i]}" : $" {tokens[i]}")
-                : tokenizer!.IsControlToken(tokens[i]) ? tokenizer.TokenText(tokens[i])
-                : new string(decoder.Append(tokens[i]));
-        }
-
-        return texts;
-    }
+    public static string[] TextsOf(TextTokenizer? tokenizer, IReadOnlyList<int> tokens) =>
+        tokenizer?.SplitText(tokens) ?? [.. tokens.Select((token, i) => i == 0 ? $"{token}" : $" {token}")];
 
     /// <summary>A text for one line of a terminal: no control characters, which could steer it.</summary>
     public static string Printable(string text)

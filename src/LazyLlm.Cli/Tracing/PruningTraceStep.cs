@@ -5,12 +5,12 @@ namespace LazyLlm.Cli.Tracing;
 /// <summary>One step of a trace.</summary>
 internal sealed class PruningTraceStep
 {
-    private readonly byte[] _lastStage;
+    private readonly int[] _lastStages;
 
-    private PruningTraceStep(StepTrace trace, byte[] lastStage, int[] revived, int token, float[] logits)
+    private PruningTraceStep(StepTrace trace, int[] revived, int token, float[] logits)
     {
         Trace = trace;
-        _lastStage = lastStage;
+        _lastStages = trace.LastStages();
         Revived = revived;
         Token = token;
         Logits = logits;
@@ -20,7 +20,7 @@ internal sealed class PruningTraceStep
     public StepTrace Trace { get; }
 
     /// <summary>Positions of the sequence after the step.</summary>
-    public int Length => _lastStage.Length;
+    public int Length => Trace.Length;
 
     /// <summary>The positions that a stage of this step took up again after an earlier step had pruned them, ascending.</summary>
     public IReadOnlyList<int> Revived { get; }
@@ -31,7 +31,7 @@ internal sealed class PruningTraceStep
     public float[] Logits { get; }
 
     /// <summary>Index of the last stage that kept a position in this step.</summary>
-    public int LastStageOf(int position) => _lastStage[position];
+    public int LastStageOf(int position) => _lastStages[position];
 
     /// <summary>Keeps what a step did.</summary>
     /// <param name="trace">The engine's record.</param>
@@ -41,14 +41,12 @@ internal sealed class PruningTraceStep
     /// <param name="logits">The step's logits; copied.</param>
     public static PruningTraceStep From(StepTrace trace, int firstNew, bool[][] computed, int token, ReadOnlySpan<float> logits)
     {
-        byte[] lastStage = new byte[trace.Length];
         var revived = new SortedSet<int>();
         foreach (StageTrace stage in trace.Stages)
         {
             bool[] known = computed[stage.Stage.Index];
             foreach (int position in stage.Kept)
             {
-                lastStage[position] = (byte)Math.Min(stage.Stage.Index, byte.MaxValue);
                 if (!known[position] && position < firstNew)
                 {
                     revived.Add(position);
@@ -58,6 +56,6 @@ internal sealed class PruningTraceStep
             }
         }
 
-        return new PruningTraceStep(trace, lastStage, [.. revived], token, logits.ToArray());
+        return new PruningTraceStep(trace, [.. revived], token, logits.ToArray());
     }
 }

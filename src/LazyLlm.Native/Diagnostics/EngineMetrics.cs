@@ -27,7 +27,12 @@ public static class EngineMetrics
         null,
         new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5] });
 
-    private static readonly Histogram<double> RunDuration = Meter.CreateHistogram<double>("lazyllm.run.duration", "s", "From the start of a run to its end.");
+    private static readonly Histogram<double> RunDuration = Meter.CreateHistogram(
+        "lazyllm.run.duration",
+        "s",
+        "From the start of a run to its end.",
+        null,
+        new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92] });
 
     private static readonly Counter<long> PromptTokens = Meter.CreateCounter<long>("lazyllm.prompt_tokens", "{token}", "Prompt tokens taken.");
 

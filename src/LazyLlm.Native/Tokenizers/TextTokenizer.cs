@@ -103,6 +103,24 @@ public abstract class TextTokenizer
         return Encoding.UTF8.GetString(!continuation && DropsLeadingSpace && text.StartsWith((byte)' ') ? text[1..] : text);
     }
 
+    /// <summary>
+    /// What each token shows of the text that opens with them, whole characters only: one that ends inside a character
+    /// shows nothing, and the one that completes it shows it. Control tokens show their names.
+    /// </summary>
+    /// <exception cref="InvalidOptionException">An id is negative.</exception>
+    public string[] SplitText(IReadOnlyList<int> ids)
+    {
+        ArgumentNullException.ThrowIfNull(ids);
+        StreamingDecoder decoder = CreateDecoder();
+        string[] texts = new string[ids.Count];
+        for (int i = 0; i < texts.Length; i++)
+        {
+            texts[i] = IsControlToken(ids[i]) ? TokenText(ids[i]) : new string(decoder.Append(ids[i]));
+        }
+
+        return texts;
+    }
+
     /// <summary>A decoder that takes ids one by one and gives out whole characters only.</summary>
     /// <param name="continuation">Whether earlier text (a prompt) stands before it, so that a leading space is kept.</param>
     public StreamingDecoder CreateDecoder(bool continuation = false) => new(this, continuation);

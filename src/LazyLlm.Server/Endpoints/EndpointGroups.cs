@@ -1,4 +1,6 @@
 using LazyLlm.Server.Http;
+using LazyLlm.Server.Metrics;
+using LazyLlm.Server.Monitor;
 using Microsoft.AspNetCore.Builder;
 
 namespace LazyLlm.Server.Endpoints;
@@ -12,5 +14,7 @@ internal static class EndpointGroups
         ModelEndpoints.Map(application, model);
         GenerationEndpoints.Map(application, model, errors);
         TokenEndpoints.Map(application, model);
+        MetricsEndpoint.Map(application);
+        MonitorEndpoints.Map(application, model);
     }
 }
