@@ -56,6 +56,11 @@ public sealed class LineFigure : IDisposable
         _plot.Legend.FontSize = 14;
     }
 
+    /// <summary>Why figures have no words on this machine, and what to do; null where they have.</summary>
+    public static string? MissingFonts => SkiaSharp.SKFontManager.Default.FontFamilyCount > 0
+        ? null
+        : "No font was found on this machine, so that the figures have lines and no words. Install one (Debian: fonts-dejavu-core), and run again.";
+
     /// <summary>File name without its ending.</summary>
     public string Name { get; }
 

@@ -110,6 +110,11 @@ internal sealed class BenchCommand
 
         if (plots is not null)
         {
+            if (LineFigure.MissingFonts is string fonts)
+            {
+                notes.Write(fonts);
+            }
+
             foreach (LineFigure figure in SpeedFigures.Draw(results))
             {
                 using (figure)

@@ -65,6 +65,11 @@ internal sealed class SweepCommand
         var runner = new SweepRunner(new ItemRunner(engine, engine.Tokenizer!, _flags.Seed(arguments)), Tasks(arguments, recall, engine), options);
         string digest = ModelDigest.Compute(folder, cancellation);
         SweepResult result = _flags.Run(arguments, terminal, runner.Describe(digest), (log, progress) => runner.Run(log, progress, cancellation));
+        if (LineFigure.MissingFonts is string fonts)
+        {
+            notes.Write(fonts);
+        }
+
         IReadOnlyList<LineFigure> figures = result.DrawFigures();
         try
         {
