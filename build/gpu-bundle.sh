@@ -23,6 +23,10 @@ find "$work" -type d -path '*/runtimes/*' -prune \( -name 'win*' -o -name 'osx*'
 # What only reads machine code beside a benchmark.
 rm -rf "$work"/LazyLlm.Bench/{libcapstone.so,Iced.dll,amd64,x86,arm64}
 
+# The demo's model travels with the repository.
+rm -rf "$work/LazyLlm.Cli/models"
+ln -s ../../../../models "$work/LazyLlm.Cli/models"
+
 sdk=$(dirname "$(readlink -f "$(command -v dotnet)")")
 cp "$sdk/dotnet" "$work/runtime/"
 cp -r "$sdk/host" "$work/runtime/"
