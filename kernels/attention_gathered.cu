@@ -13,7 +13,7 @@ LAZYLLM_KERNEL(lazyllm_attend_rows, AttentionArgs, ATTEND_THREADS)
     attend_rows(args);
 }
 
-LAZYLLM_KERNEL(lazyllm_attend_combine, AttentionArgs, ATTEND_THREADS)
+LAZYLLM_KERNEL(lazyllm_attend_combine, AttentionArgs, COMBINE_THREADS)
 {
     combine_rows(args);
 }

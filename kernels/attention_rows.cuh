@@ -46,6 +46,34 @@ LAZYLLM_DEVICE float group_sum(float x)
     return x;
 }
 
+/// What a thread holds of KEYS_AT_ONCE keys and their values, as it is stored.
+struct KeyBatch
+{
+    Pack keys[KEYS_AT_ONCE];
+    Pack values[KEYS_AT_ONCE];
+};
+
+#define EVERY_SLOT 0x7FFFFFFF
+
+/// Reads the keys at places `place`, `place` + KEY_GROUPS, ... whose slots lie from first_slot on, before end_slot.
+LAZYLLM_DEVICE void load_keys(const AttentionArgs &args, KeyBatch &batch, i32 place, i32 end, i32 kv_head, i32 lane, i32 first_slot, i32 end_slot)
+{
+    if (8 * lane >= HEAD_SIZE)
+        return;
+#pragma unroll
+    for (int key = 0; key < KEYS_AT_ONCE; key++)
+    {
+        const i32 mine = place + key * KEY_GROUPS;
+        const i64 slot = mine < end ? slot_of_place(args, mine) : -1;
+        if (slot >= first_slot && slot < end_slot)
+        {
+            const Stored *cached = args.keys + slot * args.slot_stride + kv_head * HEAD_SIZE + 8 * lane;
+            batch.keys[key] = load_pack(cached);
+            batch.values[key] = load_pack(cached + args.value_offset);
+        }
+    }
+}
+
 /// Takes KEYS_AT_ONCE keys of one head into its running softmax.
 LAZYLLM_DEVICE void take_keys(RunningAttention &head, const float (&scores)[KEYS_AT_ONCE], const float (&values)[KEYS_AT_ONCE][8])
 {
@@ -78,8 +106,12 @@ LAZYLLM_DEVICE void attend_rows(const AttentionArgs &args)
 
     const i32 rows = row_count(args.count);
     const i32 row = (i32)blockIdx.z;
+    launch_dependents();
     if (row >= rows)
+    {
+        wait_for_dependencies();
         return;
+    }
     const i32 first_head = (i32)blockIdx.y * HEADS_PER_BLOCK;
     const i32 kv_head = first_head / (args.heads / args.kv_heads);
     const i32 lane = (i32)threadIdx.x % LANES;
@@ -88,6 +120,13 @@ LAZYLLM_DEVICE void attend_rows(const AttentionArgs &args)
     const i32 first = (i32)blockIdx.x * share;
     const i32 seen = seen_by(args, row, rows);
     const i32 end = first + share < seen ? first + share : seen;
+
+    // Keys of earlier steps do not wait for the kernel before, which writes those of this one.
+    KeyBatch batch = {};
+    const i32 settled = args.count.state != nullptr ? args.count.state->slot_count - rows : EVERY_SLOT;
+    load_keys(args, batch, first + group, end, kv_head, lane, 0, settled);
+    wait_for_dependencies();
+    load_keys(args, batch, first + group, end, kv_head, lane, settled, EVERY_SLOT);
 
     float queries[HEADS_PER_BLOCK][8];
     RunningAttention running[HEADS_PER_BLOCK];
@@ -106,16 +145,14 @@ LAZYLLM_DEVICE void attend_rows(const AttentionArgs &args)
     // Every thread of a warp goes round as often as the others: the scores are summed over lanes.
     for (i32 place = first; place < end; place += KEY_GROUPS * KEYS_AT_ONCE)
     {
-        float keys[KEYS_AT_ONCE][8], values[KEYS_AT_ONCE][8];
-        bool valid[KEYS_AT_ONCE];
+        if (place > first)
+            load_keys(args, batch, place + group, end, kv_head, lane, 0, EVERY_SLOT);
+        float values[KEYS_AT_ONCE][8], keys[KEYS_AT_ONCE][8];
 #pragma unroll
         for (int key = 0; key < KEYS_AT_ONCE; key++)
         {
-            const i32 mine = place + key * KEY_GROUPS + group;
-            valid[key] = mine < end;
-            const Stored *cached = args.keys + (valid[key] ? slot_of_place(args, mine) : 0) * args.slot_stride + kv_head * HEAD_SIZE;
-            load_eight(cached, lane, valid[key], keys[key]);
-            load_eight(cached + args.value_offset, lane, valid[key], values[key]);
+            widen_pack(batch.keys[key], keys[key]);
+            widen_pack(batch.values[key], values[key]);
         }
 #pragma unroll
         for (int head = 0; head < HEADS_PER_BLOCK; head++)
@@ -129,7 +166,7 @@ LAZYLLM_DEVICE void attend_rows(const AttentionArgs &args)
                 for (int i = 0; i < 8; i++)
                     product = fmaf(queries[head][i], keys[key][i], product);
                 const float score = group_sum(product) * args.scale;
-                scores[key] = valid[key] ? score : MINUS_INFINITY;
+                scores[key] = place + key * KEY_GROUPS + group < end ? score : MINUS_INFINITY;
             }
             take_keys(running[head], scores, values);
         }
@@ -182,27 +219,72 @@ LAZYLLM_DEVICE void attend_rows(const AttentionArgs &args)
     }
 }
 
-/// Block (head, row): merges the splits. A split without keys the row sees has sum 0 and maximum minus infinity.
+#define COMBINE_THREADS 512
+#define COMBINE_GROUPS (COMBINE_THREADS / HEAD_SIZE)
+#define MOST_SPLITS 64
+#define SPLITS_PER_GROUP ((MOST_SPLITS + COMBINE_GROUPS - 1) / COMBINE_GROUPS)
+
+/// Block (head, row): merges up to MOST_SPLITS splits. A split without keys the row sees has sum 0 and maximum minus
+/// infinity. Groups of HEAD_SIZE threads take a split each in turn; everything is read at once, since it is bound by latency.
 LAZYLLM_DEVICE void combine_rows(const AttentionArgs &args)
 {
+    __shared__ float highest_of[MOST_SPLITS], sum_of[MOST_SPLITS];
+    __shared__ float merged[COMBINE_GROUPS][HEAD_SIZE + 1];
+
     const i32 row = (i32)blockIdx.y;
+    launch_dependents();
+    wait_for_dependencies();
     if (row >= row_count(args.count))
         return;
+    const i32 thread = (i32)threadIdx.x;
+    const i32 group = thread / HEAD_SIZE, column = thread % HEAD_SIZE;
     const i64 target = (i64)row * args.heads + (i64)blockIdx.x;
     const float *partials = args.partials + target * args.splits * PARTIAL_SIZE;
+    float values[SPLITS_PER_GROUP];
+#pragma unroll
+    for (int i = 0; i < SPLITS_PER_GROUP; i++)
+    {
+        const i32 split = group + i * COMBINE_GROUPS;
+        values[i] = group < COMBINE_GROUPS && split < args.splits ? partials[split * PARTIAL_SIZE + 2 + column] : 0.0f;
+    }
+    if (thread < args.splits)
+    {
+        highest_of[thread] = partials[thread * PARTIAL_SIZE];
+        sum_of[thread] = partials[thread * PARTIAL_SIZE + 1];
+    }
+    __syncthreads();
+
     float highest = MINUS_INFINITY;
     for (i32 split = 0; split < args.splits; split++)
-        highest = fmaxf(highest, partials[split * PARTIAL_SIZE]);
-    for (i32 column = (i32)threadIdx.x; column < HEAD_SIZE; column += ATTEND_THREADS)
+        highest = fmaxf(highest, highest_of[split]);
+    float sum = 0.0f, value = 0.0f;
+#pragma unroll
+    for (int i = 0; i < SPLITS_PER_GROUP; i++)
     {
-        float sum = 0.0f, value = 0.0f;
-        for (i32 split = 0; split < args.splits; split++)
+        const i32 split = group + i * COMBINE_GROUPS;
+        if (group < COMBINE_GROUPS && split < args.splits)
         {
-            const float *partial = partials + split * PARTIAL_SIZE;
-            const float weight = exp2_approx(partial[0] - highest);
-            sum = fmaf(weight, partial[1], sum);
-            value = fmaf(weight, partial[2 + column], value);
+            const float weight = exp2_approx(highest_of[split] - highest);
+            sum = fmaf(weight, sum_of[split], sum);
+            value = fmaf(weight, values[i], value);
         }
-        store_one(args.output + target * HEAD_SIZE + column, value / sum);
     }
+    if (group < COMBINE_GROUPS)
+    {
+        merged[group][column] = value;
+        if (column == 0)
+            merged[group][HEAD_SIZE] = sum;
+    }
+    __syncthreads();
+    if (thread >= HEAD_SIZE)
+        return;
+    sum = 0.0f;
+    value = 0.0f;
+#pragma unroll
+    for (int g = 0; g < COMBINE_GROUPS; g++)
+    {
+        sum += merged[g][HEAD_SIZE];
+        value += merged[g][column];
+    }
+    store_one(args.output + target * HEAD_SIZE + column, value / sum);
 }

@@ -178,6 +178,8 @@ struct Tile
 
     LAZYLLM_DEVICE void multiply(const LinearArgs &args, u8 *ring)
     {
+        launch_dependents();
+        wait_for_dependencies();
         const i32 rows = row_count(args.count);
         const i32 tiles_m = (args.count.limit + TileM - 1) / TileM, tiles_n = (args.n + TileN - 1) / TileN;
         const i32 per_group = TILE_ROWS_TOGETHER * tiles_n;

@@ -47,6 +47,21 @@ LAZYLLM_DEVICE void write_pair(const LinearArgs &args, i32 row, i32 pair, float 
     }
 }
 
+template <int Steps, int Weights>
+LAZYLLM_DEVICE void load_pieces(Pack (&pieces)[Steps][Weights], const Stored *const (&weights)[Weights], i32 start, i32 k)
+{
+#pragma unroll
+    for (int step = 0; step < Steps; step++)
+    {
+        if (start + 256 * step < k)
+        {
+#pragma unroll
+            for (int w = 0; w < Weights; w++)
+                pieces[step][w] = stream_pack(weights[w] + start + 256 * step);
+        }
+    }
+}
+
 /// Rows: the most input rows. Pairs: pairs of weight rows per warp, so that an input piece serves several weights.
 template <int Rows, int Pairs>
 LAZYLLM_DEVICE void multiply(const LinearArgs &args)
@@ -57,7 +72,8 @@ LAZYLLM_DEVICE void multiply(const LinearArgs &args)
     const i32 first_pair = ((i32)blockIdx.x * GEMV_WARPS + (i32)threadIdx.x / 32) * Pairs;
     const i32 pairs = (args.n + 1) / 2;
     const i32 rows = row_count(args.count);
-    if (first_pair >= pairs || rows == 0)
+    launch_dependents();
+    if (first_pair >= pairs)
         return;
 
     // Beyond the last row or weight, the last one is computed again and not written.
@@ -70,21 +86,18 @@ LAZYLLM_DEVICE void multiply(const LinearArgs &args)
     for (int r = 0; r < Rows; r++)
         inputs[r] = args.input + (i64)min(r, rows - 1) * args.k;
 
+    // Weights do not wait for the kernel before.
+    Pack pieces[Steps][Weights];
+    load_pieces<Steps, Weights>(pieces, weights, 8 * lane, args.k);
+    wait_for_dependencies();
+    if (rows == 0)
+        return;
+
     float sums[Rows][Weights] = {};
     for (i32 start = 8 * lane; start < args.k; start += 256 * Steps)
     {
-        Pack pieces[Steps][Weights];
-#pragma unroll
-        for (int step = 0; step < Steps; step++)
-        {
-            if (start + 256 * step < args.k)
-            {
-#pragma unroll
-                for (int w = 0; w < Weights; w++)
-                    pieces[step][w] = stream_pack(weights[w] + start + 256 * step);
-            }
-        }
-
+        if (start >= 256 * Steps)
+            load_pieces<Steps, Weights>(pieces, weights, start, args.k);
 #pragma unroll
         for (int step = 0; step < Steps; step++)
         {

@@ -35,6 +35,8 @@ LAZYLLM_KERNEL(lazyllm_score_keys, ScoreArgs, ATTEND_THREADS)
     __shared__ float tops[KEY_GROUPS][HEADS_PER_BLOCK];
     __shared__ float sums[KEY_GROUPS][HEADS_PER_BLOCK];
 
+    launch_dependents();
+    wait_for_dependencies();
     const AttentionArgs &attention = args.attention;
     const i32 rows = row_count(attention.count);
     const i32 row = scored_row(args, (i32)blockIdx.z, rows);
@@ -122,6 +124,8 @@ LAZYLLM_KERNEL(lazyllm_score_mean, ScoreArgs, MEAN_THREADS)
     __shared__ float tops[MOST_SCORED_HEADS];
     __shared__ float scales[MOST_SCORED_HEADS];
 
+    launch_dependents();
+    wait_for_dependencies();
     const AttentionArgs &attention = args.attention;
     const i32 rows = row_count(attention.count);
     const i32 tokens = token_count(attention);

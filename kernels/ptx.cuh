@@ -259,7 +259,12 @@ LAZYLLM_DEVICE void named_barrier_arrive(u32 id, u32 threads)
 
 // ---- Programmatic dependent launch (nothing below compute capability 9.0) ----
 
-/// Waits for the grids this one depends on. Every kernel calls it before it reads what another kernel wrote.
+// A kernel of a recorded stage may start while the kernels before it still run. Until it has waited, it may read what stood
+// there before the stage began and no kernel of a stage changes: weights, the step's state, positions and slots, K and V of
+// slots that are not the step's. It writes after it has waited. Every kernel that is launched so waits in at least one
+// block, so that its own end also means the end of those before it.
+
+/// Waits for the end of the grids this one depends on, and sees what they wrote.
 LAZYLLM_DEVICE void wait_for_dependencies()
 {
 #if __CUDA_ARCH__ >= 900

@@ -67,6 +67,16 @@ LAZYLLM_DEVICE void tma_load_3d(void *shared, const TensorMap *map, i32 x, i32 y
                  ::"r"(shared_address(shared)), "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "r"(z) : "memory");
 }
 
+/// Copies `bytes` bytes to shared memory (size and both addresses multiples of 16); the barrier receives them. What is read
+/// leaves L2 first.
+LAZYLLM_DEVICE void bulk_load_streaming(void *shared, const void *global, u32 bytes, u64 *barrier)
+{
+    u64 policy;
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;"
+                 ::"r"(shared_address(shared)), "l"(global), "r"(bytes), "r"(shared_address(barrier)), "l"(policy) : "memory");
+}
+
 // ---- Sums in memory ----
 
 /// Adds four neighbours to what is there, without reading it here; `target` is aligned to all four.

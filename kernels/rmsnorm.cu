@@ -6,13 +6,12 @@
 //   - where a stage begins (positions given): x = aux[positions[i]], which also becomes residual[i], so that gathering
 //     costs no pass of its own;
 //   - before the output head (last_only): the last row alone, to row 0 of normed.
-// One block per row; the row is read twice, the second time from the cache. Bound by the bytes it moves at prefill, by
-// the latency of one reduction at decode.
+// One block per row, eight numbers per thread at a time; what of a row does not fit is read twice, the second time from the
+// cache. Bound by the bytes it moves at prefill, by the latency of one reduction at decode.
+#include "norm.cuh"
 #include "step.cuh"
-#include "storage.cuh"
 
-#define NORM_THREADS 256
-#define NORM_WARPS (NORM_THREADS / 32)
+#define NORM_THREADS 512
 
 struct RmsNormArgs
 {
@@ -28,60 +27,47 @@ struct RmsNormArgs
     i32 last_only;
 };
 
-/// Sum over the block, the same in every thread and on every run.
-LAZYLLM_DEVICE float block_sum(float value)
-{
-    __shared__ float partial[NORM_WARPS];
-#pragma unroll
-    for (int lanes = 16; lanes > 0; lanes >>= 1)
-        value += __shfl_xor_sync(0xFFFFFFFFu, value, lanes);
-    if (threadIdx.x % 32 == 0)
-        partial[threadIdx.x / 32] = value;
-    __syncthreads();
-    float sum = 0.0f;
-#pragma unroll
-    for (int i = 0; i < NORM_WARPS; i++)
-        sum += partial[i];
-    return sum;
-}
-
 LAZYLLM_KERNEL(lazyllm_rmsnorm, RmsNormArgs, NORM_THREADS)
 {
     const i32 rows = row_count(args.count);
     const i32 target = (i32)blockIdx.x;
+    const i32 first = 8 * (i32)threadIdx.x;
+    float gains[8] = {};
+    if (first < args.width)
+        load_floats(args.gains + first, gains);
+    launch_dependents();
+    wait_for_dependencies();
     if (target >= rows)
         return;
     const i32 row = args.last_only ? rows - 1 : target;
     float *x = args.residual + (i64)row * args.width;
     const float *source = args.positions != nullptr ? args.aux + (i64)args.positions[row] * args.width : x;
 
-    float squares = 0.0f;
-    for (i32 i = 4 * (i32)threadIdx.x; i < args.width; i += 4 * NORM_THREADS)
-    {
-        const float4 piece = *reinterpret_cast<const float4 *>(source + i);
-        squares = fmaf(piece.x, piece.x, squares);
-        squares = fmaf(piece.y, piece.y, squares);
-        squares = fmaf(piece.z, piece.z, squares);
-        squares = fmaf(piece.w, piece.w, squares);
-        if (args.positions != nullptr)
-            *reinterpret_cast<float4 *>(x + i) = piece;
-    }
-
-    const float scale = 1.0f / sqrtf(block_sum(squares) / (float)args.hidden_size + args.epsilon);
-    Stored *normed = args.normed + (i64)target * args.width;
-    for (i32 i = 8 * (i32)threadIdx.x; i < args.width; i += 8 * NORM_THREADS)
+    // A thread keeps its first eight numbers, which for most models are all it has.
+    float kept[8] = {};
+    float squares[1] = {};
+    for (i32 i = first; i < args.width; i += 8 * NORM_THREADS)
     {
         float numbers[8];
+        load_floats(source + i, numbers);
 #pragma unroll
-        for (int j = 0; j < 8; j += 4)
+        for (int j = 0; j < 8; j++)
         {
-            const float4 piece = *reinterpret_cast<const float4 *>(source + i + j);
-            const float4 gains = *reinterpret_cast<const float4 *>(args.gains + i + j);
-            numbers[j] = piece.x * scale * gains.x;
-            numbers[j + 1] = piece.y * scale * gains.y;
-            numbers[j + 2] = piece.z * scale * gains.z;
-            numbers[j + 3] = piece.w * scale * gains.w;
+            squares[0] = fmaf(numbers[j], numbers[j], squares[0]);
+            kept[j] = i == first ? numbers[j] : kept[j];
         }
-        store_pack(normed + i, narrow_pack(numbers));
+        if (args.positions != nullptr)
+            store_floats(x + i, numbers);
+    }
+
+    const float scale = scale_of(sum_of_lanes<NORM_THREADS>(squares), args.hidden_size, args.epsilon);
+    Stored *normed = args.normed + (i64)target * args.width;
+    if (first < args.width)
+        store_normed(normed + first, kept, gains, scale);
+    for (i32 i = first + 8 * NORM_THREADS; i < args.width; i += 8 * NORM_THREADS)
+    {
+        load_floats(source + i, kept);
+        load_floats(args.gains + i, gains);
+        store_normed(normed + i, kept, gains, scale);
     }
 }

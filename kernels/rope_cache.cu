@@ -5,7 +5,9 @@
 // positions  C's positions, slots  C's slots; keys  K of the layer at slot 0, V follows at + K/V width, slots
 //            `slot_stride` numbers apart
 // cosines    positions x head size / 2, float32, as are sines
-// One block per row; an item is four pairs of a head or eight numbers of V. Bound by the bytes it moves.
+// One block per row, or several where rows are few; an item is four pairs of a head or eight numbers of V. Bound by the
+// bytes it moves at prefill, by their latency at decode.
+#include "rope.cuh"
 #include "step.cuh"
 #include "storage.cuh"
 
@@ -57,16 +59,21 @@ LAZYLLM_DEVICE void store_four(Stored *target, const float (&numbers)[4])
 LAZYLLM_KERNEL(lazyllm_rope_cache, RopeCacheArgs, ROPE_THREADS)
 {
     const i32 row = (i32)blockIdx.x;
+    launch_dependents();
     if (row >= row_count(args.count))
+    {
+        wait_for_dependencies();
         return;
+    }
     const i32 kv_width = args.kv_heads * HEAD_SIZE;
     Stored *qkv = args.qkv + (i64)row * (args.heads * HEAD_SIZE + 2 * kv_width);
     Stored *cached = args.keys + (i64)args.slots[row] * args.slot_stride;
     const i64 angles = (i64)args.positions[row] * (HEAD_SIZE / 2);
 
+    wait_for_dependencies();
     const i32 per_head = HEAD_SIZE / 8;
     const i32 turned = (args.heads + args.kv_heads) * per_head;
-    for (i32 item = (i32)threadIdx.x; item < turned + args.kv_heads * per_head; item += ROPE_THREADS)
+    for (i32 item = (i32)(blockIdx.y * ROPE_THREADS + threadIdx.x); item < turned + args.kv_heads * per_head; item += (i32)gridDim.y * ROPE_THREADS)
     {
         if (item >= turned)
         {
@@ -83,16 +90,13 @@ LAZYLLM_KERNEL(lazyllm_rope_cache, RopeCacheArgs, ROPE_THREADS)
         const float4 sines = *reinterpret_cast<const float4 *>(args.sines + angles + pair);
         const float cosine[4] = {cosines.x, cosines.y, cosines.z, cosines.w};
         const float sine[4] = {sines.x, sines.y, sines.z, sines.w};
-        float low[4], high[4], turned_low[4], turned_high[4];
+        float low[4], high[4];
         load_four(source, low);
         load_four(source + HEAD_SIZE / 2, high);
 #pragma unroll
         for (int i = 0; i < 4; i++)
-        {
-            turned_low[i] = low[i] * cosine[i] - high[i] * sine[i];
-            turned_high[i] = high[i] * cosine[i] + low[i] * sine[i];
-        }
-        store_four(target, turned_low);
-        store_four(target + HEAD_SIZE / 2, turned_high);
+            turn(low[i], high[i], cosine[i], sine[i]);
+        store_four(target, low);
+        store_four(target + HEAD_SIZE / 2, high);
     }
 }

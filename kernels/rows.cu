@@ -3,6 +3,7 @@
 // aux  positions x width, residual  rows x width, float32; width is a multiple of 8, rows start at multiples of 32 bytes.
 // One block per row and piece of 1,024 numbers, one 16-byte access per thread. Bound by the bytes it moves: 8 per number.
 // Where a stage begins, rmsnorm.cu gathers as it norms, and lazyllm_gather_rows stays for what wants the rows alone.
+#include "ptx.cuh"
 #include "step.cuh"
 
 #define ROWS_THREADS 256
@@ -20,6 +21,8 @@ struct RowsArgs
 /// The block's row and the thread's 16 bytes in it; false where there is none.
 LAZYLLM_DEVICE bool find_piece(const RowsArgs &args, i32 &row, i32 &column)
 {
+    launch_dependents();
+    wait_for_dependencies();
     row = (i32)blockIdx.x;
     column = 4 * ((i32)blockIdx.y * ROWS_THREADS + (i32)threadIdx.x);
     return row < row_count(args.count) && column < args.width;

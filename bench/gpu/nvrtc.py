@@ -51,6 +51,22 @@ class LinearArgs(c.Structure):
                 ('n', c.c_int32), ('k', c.c_int32), ('output_stride', c.c_int32), ('epilogue', c.c_int32)]
 
 
+class GemvSm90Args(c.Structure):
+    _fields_ = [('linear', LinearArgs), ('residual', c.c_uint64), ('gains', c.c_uint64), ('hidden_size', c.c_int32), ('epsilon', c.c_float),
+                ('keys', c.c_uint64), ('cosines', c.c_uint64), ('sines', c.c_uint64), ('positions', c.c_uint64), ('slots', c.c_uint64),
+                ('slot_stride', c.c_int64), ('heads', c.c_int32), ('kv_heads', c.c_int32)]
+
+
+class RmsNormArgs(c.Structure):
+    _fields_ = [('residual', c.c_uint64), ('gains', c.c_uint64), ('normed', c.c_uint64), ('aux', c.c_uint64), ('positions', c.c_uint64),
+                ('count', RowCount), ('width', c.c_int32), ('hidden_size', c.c_int32), ('epsilon', c.c_float), ('last_only', c.c_int32)]
+
+
+class RopeCacheArgs(c.Structure):
+    _fields_ = [('qkv', c.c_uint64), ('keys', c.c_uint64), ('cosines', c.c_uint64), ('sines', c.c_uint64), ('positions', c.c_uint64),
+                ('slots', c.c_uint64), ('count', RowCount), ('slot_stride', c.c_int64), ('heads', c.c_int32), ('kv_heads', c.c_int32)]
+
+
 class GemmSm90Args(c.Structure):
     _fields_ = [('input', TensorMap), ('weights', TensorMap), ('linear', LinearArgs), ('padding', c.c_uint8 * 8)]
 
@@ -88,13 +104,13 @@ def tensor_map(pointer, data_type, dimensions, strides, box):
 class Module:
     """One source, compiled with macros."""
 
-    def __init__(self, source, defines, cubin=None):
-        read = lambda name: open(os.path.join(KERNELS, name), 'rb').read()
-        headers = sorted(f for f in os.listdir(KERNELS) if f.endswith('.cuh'))
+    def __init__(self, source, defines, cubin=None, folder=KERNELS):
+        read = lambda name: open(os.path.join(folder, name), 'rb').read()
+        headers = sorted(f for f in os.listdir(folder) if f.endswith('.cuh'))
         program = c.c_void_p()
         texts = (c.c_char_p * len(headers))(*[read(h) for h in headers])
         names = (c.c_char_p * len(headers))(*[h.encode() for h in headers])
-        path = os.path.abspath(os.path.join(KERNELS, source)).encode()
+        path = os.path.abspath(os.path.join(folder, source)).encode()
         check(nvrtc.nvrtcCreateProgram(c.byref(program), read(source), path, len(headers), texts, names), 'nvrtcCreateProgram')
         target = 'sm_90a' if source.endswith('_sm90.cu') else 'sm_90'
         options = [f'--gpu-architecture={target}', '-lineinfo', '-std=c++17', '-default-device', '--ptxas-options=-v'] + ['-D' + d for d in defines]
@@ -134,9 +150,30 @@ def aligned(kind):
     return kind.from_buffer(raw, -c.addressof(raw) % 64)
 
 
-def launch(function, grid, threads, shared, args, cluster=1):
-    attribute = Attribute(id=4, x=cluster, y=1, z=1)
+def launch(function, grid, threads, shared, args, cluster=1, dependent=False):
+    """dependent: the kernel may start before its predecessor ends (programmatic dependent launch)."""
+    attributes = [Attribute(id=4, x=cluster, y=1, z=1)] * (cluster > 1) + [Attribute(id=6, x=1)] * dependent
     grid = tuple(grid) + (1,) * (3 - len(grid))
     config = LaunchConfig((c.c_uint32 * 3)(*grid), (c.c_uint32 * 3)(threads, 1, 1), shared, torch.cuda.current_stream().cuda_stream,
-                          c.pointer(attribute), 1 if cluster > 1 else 0)
+                          (Attribute * max(1, len(attributes)))(*attributes), len(attributes))
     check(cuda.cuLaunchKernelEx(c.byref(config), function, (c.c_void_p * 1)(c.addressof(args)), None), 'launch')
+
+
+class Graph:
+    """What a function launches on the current stream, recorded and ready to replay."""
+
+    def __init__(self, function):
+        stream = torch.cuda.Stream()
+        graph, self.executable = c.c_void_p(), c.c_void_p()
+        with torch.cuda.stream(stream):
+            native = c.c_void_p(stream.cuda_stream)
+            check(cuda.cuStreamBeginCapture_v2(native, 2), 'cuStreamBeginCapture')
+            function()
+            check(cuda.cuStreamEndCapture(native, c.byref(graph)), 'cuStreamEndCapture')
+        check(cuda.cuGraphInstantiateWithFlags(c.byref(self.executable), graph, c.c_uint64(0)), 'cuGraphInstantiateWithFlags')
+
+    def __call__(self):
+        check(cuda.cuGraphLaunch(self.executable, c.c_void_p(torch.cuda.current_stream().cuda_stream)), 'cuGraphLaunch')
+
+    def __del__(self):
+        cuda.cuGraphExecDestroy(self.executable)

@@ -80,8 +80,12 @@ CUAPI CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction functio
     for (unsigned i = 0; i < config->attributeCount; i++)
     {
         // Clusters and programmatic launch begin with compute capability 9.0.
-        if (int id = config->attributes[i].id; (id == 4 || id == 6 || id == 7) && options().major < 9)
+        const int id = config->attributes[i].id;
+        if ((id == 4 || id == 6 || id == 7) && options().major < 9)
             return CUDA_ERROR_NOT_SUPPORTED;
+        // Kernels run one after another here, so a programmatic launch differs in nothing.
+        if (id == 6)
+            options().dependentLaunches++;
     }
     GraphNode node = kernelNode(function, {config->gridX, config->gridY, config->gridZ},
                                 {config->blockX, config->blockY, config->blockZ}, config->sharedBytes, parameters);

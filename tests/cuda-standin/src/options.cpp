@@ -193,7 +193,7 @@ CUAPI int64_t standin_get(const char *name)
         {"live_bytes", counters.liveBytes}, {"live_allocations", counters.liveAllocations},
         {"peak_bytes", counters.peakBytes}, {"pinned_bytes", counters.pinnedBytes},
         {"pinned_allocations", counters.pinnedAllocations}, {"live_objects", counters.liveObjects},
-        {"leaked_allocations", counters.leakedAllocations}, {"sticky", state().sticky}};
+        {"leaked_allocations", counters.leakedAllocations}, {"sticky", state().sticky}, {"dependent_launches", options().dependentLaunches}};
     for (auto &entry : table)
     {
         if (strcmp(entry.name, name) == 0)

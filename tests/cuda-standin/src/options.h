@@ -27,6 +27,7 @@ struct Options
     std::atomic<int64_t> skipLaunches{0}; // 1: launches are checked no further than their kind, and nothing runs
     std::atomic<int64_t> devices{1};
     std::atomic<int64_t> major{8}, minor{0};
+    std::atomic<int64_t> dependentLaunches{0}; // counts launches that may start before their predecessor ends
     std::atomic<int64_t> driverVersion{13000}, nvrtcVersion{13000};
 };
 

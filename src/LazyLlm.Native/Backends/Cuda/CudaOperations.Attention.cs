@@ -85,6 +85,23 @@ internal sealed partial class CudaOperations
         using OperationScope scope = OperationScope.Open(Rotating, layer: layer);
         var memory = (CudaSequence)sequence;
         var space = (CudaWorkspace)workspace;
+        if (space.PendingQueryKeyValue)
+        {
+            space.PendingQueryKeyValue = false;
+            _linear.LaunchSingle(space.Stream, Single(space, Product(space, layer, Projection.QueryKeyValue)) with
+            {
+                Keys = memory.Keys(layer),
+                Cosines = _weights.Cosines,
+                Sines = _weights.Sines,
+                Positions = memory.ComputePositions,
+                Slots = memory.ComputeSlots,
+                SlotStride = memory.SlotStride(memory.Plan.StageOf(layer)),
+                Heads = Shape.Config.HeadCount,
+                KeyValueHeads = Shape.Config.KeyValueHeadCount,
+            });
+            return;
+        }
+
         _rope.Launch(space.Stream, new RopeCacheArgs
         {
             QueryKeyValue = QueryRow(space, rows.Start),

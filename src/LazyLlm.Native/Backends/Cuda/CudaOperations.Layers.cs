@@ -116,6 +116,12 @@ internal sealed partial class CudaOperations
         var space = (CudaWorkspace)workspace;
         LayerWeights weights = _weights.Layer(layer);
         ulong gains = norm == LayerNorm.Attention ? weights.AttentionNorm : weights.MlpNorm;
+        if (space.PendingGathers.Count == 0 && _linear.IsSingle(space.Count(rows)))
+        {
+            space.PendingNorm = gains;
+            return;
+        }
+
         if (space.PendingGathers.Count == 0)
         {
             _rmsNorm.Launch(space.Stream, space.Residual, gains, space.Normed, space.Count(rows));
@@ -138,6 +144,17 @@ internal sealed partial class CudaOperations
         var space = (CudaWorkspace)workspace;
         GatherNow(space);
         LinearArgs args = Product(space, layer, projection);
+        if (_linear.IsSingle(space.Count(rows)))
+        {
+            // Q and K are turned in the kernel that computes them, so that it waits for RopeToCache.
+            space.PendingQueryKeyValue = projection == Projection.QueryKeyValue;
+            if (!space.PendingQueryKeyValue)
+            {
+                _linear.LaunchSingle(space.Stream, Single(space, args));
+            }
+
+            return;
+        }
 
         // A sequence must get the same bits alone and in company, so its own row count chooses the kernel. Neighbours of
         // the same kind go together.
@@ -167,8 +184,7 @@ internal sealed partial class CudaOperations
         var space = (CudaWorkspace)workspace;
         GatherNow(space);
         RowCount count = space.Count(row + 1);
-        _rmsNorm.LaunchLast(space.Stream, space.Residual, _weights.FinalNorm, space.Normed, count);
-        _linear.Launch(space.Stream, new LinearArgs
+        var product = new LinearArgs
         {
             Input = space.Normed,
             Weights = _weights.OutputHead,
@@ -178,7 +194,16 @@ internal sealed partial class CudaOperations
             K = Shape.Hidden,
             OutputStride = Shape.Config.VocabularySize,
             Epilogue = LinearEpilogue.StoreFloat,
-        });
+        };
+        if (_linear.IsSingle(count))
+        {
+            space.PendingNorm = _weights.FinalNorm;
+            _linear.LaunchSingle(space.Stream, Single(space, product));
+            return;
+        }
+
+        _rmsNorm.LaunchLast(space.Stream, space.Residual, _weights.FinalNorm, space.Normed, count);
+        _linear.Launch(space.Stream, product);
     }
 
     /// <inheritdoc/>
@@ -229,6 +254,22 @@ internal sealed partial class CudaOperations
             Projection.GateUp => new LinearArgs { Input = space.Normed, Weights = weights.GateUp, Output = space.Activation, N = 2 * Shape.Intermediate, K = Shape.Hidden, OutputStride = Shape.Intermediate, Epilogue = LinearEpilogue.SwiGlu },
             _ => new LinearArgs { Input = space.Activation, Weights = weights.Down, Output = space.Residual, N = Shape.Hidden, K = Shape.Intermediate, OutputStride = Shape.Hidden, Epilogue = LinearEpilogue.AddResidual },
         };
+    }
+
+    /// <summary>The product of one row, whose input is normed on the way where a norm is pending.</summary>
+    private GemvSm90Args Single(CudaWorkspace space, in LinearArgs product)
+    {
+        var args = new GemvSm90Args { Linear = product with { Count = space.Count(1) } };
+        if (space.PendingNorm != 0 && product.Input == space.Normed)
+        {
+            args.Residual = space.Residual;
+            args.Gains = space.PendingNorm;
+            args.HiddenSize = Shape.Config.HiddenSize;
+            args.Epsilon = (float)Shape.Config.NormEpsilon;
+            space.PendingNorm = 0;
+        }
+
+        return args;
     }
 
     private void LaunchProduct(CudaWorkspace space, in LinearArgs args, int start, int end, LinearKind kind)

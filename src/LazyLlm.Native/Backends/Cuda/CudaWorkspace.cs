@@ -87,6 +87,12 @@ internal sealed class CudaWorkspace : IWorkspace
     /// <summary>Sequences whose rows the first norm of the stage still has to gather.</summary>
     public List<(CudaSequence Sequence, RowRange Rows)> PendingGathers { get; } = [];
 
+    /// <summary>Gains of a norm that the next product of one row does by itself; 0 for none.</summary>
+    public ulong PendingNorm { get; set; }
+
+    /// <summary>Whether Q, K and V of one row are still to be computed, by what turns them.</summary>
+    public bool PendingQueryKeyValue { get; set; }
+
     /// <inheritdoc/>
     public long AllocatedBytes => _rows.Sum(r => r.Bytes) + _logits.Bytes + _scratch.Bytes + Token.Bytes;
 
@@ -161,6 +167,8 @@ internal sealed class CudaWorkspace : IWorkspace
         _recording = null;
         Sequences.Clear();
         PendingGathers.Clear();
+        PendingNorm = 0;
+        PendingQueryKeyValue = false;
     }
 
     /// <inheritdoc/>

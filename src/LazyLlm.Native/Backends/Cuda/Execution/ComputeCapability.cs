@@ -11,6 +11,9 @@ public readonly record struct ComputeCapability(int Major, int Minor) : ICompara
     /// <summary>Whether Hopper's own instructions (sm_90a) are there.</summary>
     public bool IsHopper => Major == 9 && Minor == 0;
 
+    /// <summary>Whether a kernel may start before those it depends on end, and wait for them itself.</summary>
+    public bool HasDependentLaunch => Major >= 9;
+
     /// <summary>Reads <c>sm_80</c>, <c>80</c> or <c>8.0</c>.</summary>
     /// <param name="text">The text.</param>
     /// <param name="value">The architecture.</param>

@@ -35,8 +35,9 @@ internal readonly record struct LaunchConfig(uint GridX, uint BlockX)
     public uint ClusterX { get; init; } = 1;
 
     /// <summary>
-    /// Lets the kernel start before its predecessor in the stream ends (compute capability 9.0 and later). Only for
-    /// kernels that execute <c>griddepcontrol.wait</c> before they read what the predecessor wrote.
+    /// Whether the kernel waits by itself for those before it (<c>wait_for_dependencies</c> in ptx.cuh), so that in a recording
+    /// it may start before they end (compute capability 9.0 and later). Outside of recordings it makes no difference: what a
+    /// kernel reads before it waits is only settled when a recording begins.
     /// </summary>
     public bool DependentLaunch { get; init; }
 

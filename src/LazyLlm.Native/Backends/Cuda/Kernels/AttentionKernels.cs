@@ -16,9 +16,12 @@ internal sealed class AttentionKernels
     public const int MostSplitRows = 16;
 
     private const uint RowThreads = 128;
+    private const uint CombineThreads = 512;
     private const uint TileThreads = 128;
     private const int TileRows = 64;
     private const int TokensPerSplit = 128;
+
+    // MOST_SPLITS of attention_rows.cuh.
     private const int MostSplits = 64;
 
     // Fewer rows than this leave most of a tile of 128 empty; and they may be recorded, with counts that only the device knows.
@@ -124,10 +127,10 @@ internal sealed class AttentionKernels
         int rows = args.Count.Limit;
         args.Splits = IsSplit(rows) ? Splits(args.TokenCount) : 1;
         uint groups = (uint)(_shape.Config.HeadCount / HeadsPerBlock(_shape));
-        _rows.Launch(stream, new LaunchConfig((uint)args.Splits, groups, (uint)rows, RowThreads), args);
+        _rows.Launch(stream, new LaunchConfig((uint)args.Splits, groups, (uint)rows, RowThreads) { DependentLaunch = true }, args);
         if (args.Splits > 1)
         {
-            _combine.Launch(stream, new LaunchConfig((uint)_shape.Config.HeadCount, (uint)rows, 1, RowThreads), args);
+            _combine.Launch(stream, new LaunchConfig((uint)_shape.Config.HeadCount, (uint)rows, 1, CombineThreads) { DependentLaunch = true }, args);
         }
     }
 

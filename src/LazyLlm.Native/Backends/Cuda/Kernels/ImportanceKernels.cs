@@ -45,8 +45,8 @@ internal sealed class ImportanceKernels(KernelLibrary library, DeviceShape shape
             Accumulate = accumulate ? 1 : 0,
         };
         uint groups = (uint)(shape.Config.HeadCount / AttentionKernels.HeadsPerBlock(shape));
-        _keys.Launch(stream, new LaunchConfig((uint)attention.Splits, groups, (uint)queries, KeyThreads), args);
-        _mean.Launch(stream, new LaunchConfig(((uint)tokens + MeanThreads - 1) / MeanThreads, MeanThreads), args);
+        _keys.Launch(stream, new LaunchConfig((uint)attention.Splits, groups, (uint)queries, KeyThreads) { DependentLaunch = true }, args);
+        _mean.Launch(stream, new LaunchConfig(((uint)tokens + MeanThreads - 1) / MeanThreads, MeanThreads) { DependentLaunch = true }, args);
     }
 
     private long ScoreBytes(int queries, int tokenCount) =>

@@ -4,7 +4,7 @@ using LazyLlm.Native.Models;
 
 namespace LazyLlm.Native.Backends.Cuda.Kernels;
 
-/// <summary>Launches gemm_sm90.cu, gemm.cu and gemv.cu, and is the one place that chooses between them.</summary>
+/// <summary>Launches gemm_sm90.cu, gemv_sm90.cu, gemm.cu and gemv.cu, and is the one place that chooses between them.</summary>
 internal sealed class LinearKernels
 {
     /// <summary>The most rows of the product that streams the weights.</summary>
@@ -19,6 +19,11 @@ internal sealed class LinearKernels
     private const int HopperTileRows = 128;
     private const int HopperRingBytes = 208 * 1024;
 
+    private const int SingleWarps = 8;
+    private const int SingleStages = 4;
+    private const int SingleColumns = 1024;
+    private const int MostSingleColumns = 40960;
+
     // What a tile costs beside its columns, in columns: where a ring fills and its sums are written. Measured.
     private const int HopperTileCost = 20;
 
@@ -31,6 +36,7 @@ internal sealed class LinearKernels
     private readonly Kernel? _small;
     private readonly Kernel? _plain;
     private readonly Kernel[]? _hopper;
+    private readonly Kernel? _single;
 
     public LinearKernels(KernelLibrary library, DeviceShape shape, CudaDevice device)
     {
@@ -48,6 +54,9 @@ internal sealed class LinearKernels
             if (device.ComputeCapability.IsHopper)
             {
                 _hopper = [.. HopperWidths.Select(width => library.Get(HopperProgram(shape), $"lazyllm_gemm_sm90_{width}"))];
+                // Its input stands in shared memory beside the rings.
+                int longest = Math.Max(shape.Hidden, Math.Max(shape.QueryWidth, shape.Intermediate));
+                _single = longest <= MostSingleColumns ? library.Get(SingleProgram(shape), "lazyllm_gemv_sm90") : null;
             }
         }
     }
@@ -55,7 +64,7 @@ internal sealed class LinearKernels
     /// <summary>The programs that a model needs on a GPU.</summary>
     public static IEnumerable<KernelProgram> Programs(DeviceShape shape, ComputeCapability capability) =>
         capability.IsHopper && shape.Storage != TensorType.Float32
-            ? [GemvProgram(shape), GemmProgram(shape), HopperProgram(shape)]
+            ? [GemvProgram(shape), GemmProgram(shape), HopperProgram(shape), SingleProgram(shape)]
             : [GemvProgram(shape), GemmProgram(shape)];
 
     /// <summary>What the product of many rows is compiled from.</summary>
@@ -67,6 +76,21 @@ internal sealed class LinearKernels
     /// <summary>How a product of so many rows of one sequence is computed.</summary>
     public LinearKind KindOf(int rows) =>
         rows <= MaxStreamedRows ? LinearKind.Streamed : rows > MostPortableRows && _hopper is not null ? LinearKind.Hopper : LinearKind.Portable;
+
+    /// <summary>Whether the product of so many rows can norm its input and turn Q and K by itself (<see cref="LaunchSingle"/>).</summary>
+    public bool IsSingle(RowCount count) => count.Limit == 1 && _single is not null;
+
+    /// <summary>Enqueues the product of one row with what is done before and behind it, on Hopper.</summary>
+    public void LaunchSingle(CudaStream stream, in GemvSm90Args args)
+    {
+        const int ring = (2 * SingleStages * SingleColumns * 2) + (SingleStages * sizeof(ulong));
+        var config = new LaunchConfig((uint)_multiprocessors, 32 * SingleWarps)
+        {
+            SharedBytes = (uint)((SingleWarps * ((ring + 127) / 128 * 128)) + (2 * args.Linear.K)),
+            DependentLaunch = true,
+        };
+        _single!.Launch(stream, config, args);
+    }
 
     /// <summary>Enqueues a product of the rows of one sequence.</summary>
     public void Launch(CudaStream stream, in LinearArgs args) => Launch(stream, args, KindOf(args.Count.Limit));
@@ -92,6 +116,8 @@ internal sealed class LinearKernels
         }
     }
 
+    private static KernelProgram SingleProgram(DeviceShape shape) => KernelVariant.ForHeads("gemv_sm90.cu", shape);
+
     private static KernelProgram HopperProgram(DeviceShape shape) => KernelVariant.ForStorage("gemm_sm90.cu", shape);
 
     private static uint HopperTiles(in LinearArgs args, int width) => Tiles(args.Count.Limit, HopperTileRows) * Tiles(args.N, width);
@@ -100,11 +126,17 @@ internal sealed class LinearKernels
 
     private void LaunchGemv(CudaStream stream, in LinearArgs args)
     {
+        if (IsSingle(args.Count))
+        {
+            LaunchSingle(stream, new GemvSm90Args { Linear = args });
+            return;
+        }
+
         int rows = args.Count.Limit;
         int variant = rows <= 1 ? 0 : rows <= 2 ? 1 : rows <= 4 ? 2 : 3;
         int pairsPerBlock = GemvWarps * (variant < 2 ? 1 : 2);
         uint blocks = rows == 0 ? 0 : Tiles((args.N + 1) / 2, pairsPerBlock);
-        _gemv[variant].Launch(stream, new LaunchConfig(blocks, 32 * GemvWarps), args);
+        _gemv[variant].Launch(stream, new LaunchConfig(blocks, 32 * GemvWarps) { DependentLaunch = true }, args);
     }
 
     private void LaunchGemm(CudaStream stream, in LinearArgs args)
@@ -113,12 +145,12 @@ internal sealed class LinearKernels
         uint large = Tiles(args.Count.Limit, 128) * Tiles(args.N, 128);
         if (args.Count.Limit > 64 && large >= (uint)_multiprocessors)
         {
-            _large!.Launch(stream, new LaunchConfig(large, GemmThreads) { SharedBytes = 3 * (128 + 128) * 128 }, args);
+            _large!.Launch(stream, new LaunchConfig(large, GemmThreads) { SharedBytes = 3 * (128 + 128) * 128, DependentLaunch = true }, args);
         }
         else
         {
             uint small = Tiles(args.Count.Limit, 64) * Tiles(args.N, 32);
-            _small!.Launch(stream, new LaunchConfig(small, GemmThreads) { SharedBytes = 4 * (64 + 32) * 128 }, args);
+            _small!.Launch(stream, new LaunchConfig(small, GemmThreads) { SharedBytes = 4 * (64 + 32) * 128, DependentLaunch = true }, args);
         }
     }
 

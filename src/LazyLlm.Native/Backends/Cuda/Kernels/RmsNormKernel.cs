@@ -6,7 +6,7 @@ namespace LazyLlm.Native.Backends.Cuda.Kernels;
 /// <summary>Launches rmsnorm.cu.</summary>
 internal sealed class RmsNormKernel(KernelLibrary library, DeviceShape shape)
 {
-    private const uint Threads = 256;
+    private const uint Threads = 512;
 
     private readonly Kernel _norm = library.Get(Program(shape), "lazyllm_rmsnorm");
 
@@ -26,7 +26,7 @@ internal sealed class RmsNormKernel(KernelLibrary library, DeviceShape shape)
         Launch(stream, 1, Args(residual, gains, normed, count) with { LastOnly = 1 });
 
     private void Launch(CudaStream stream, uint blocks, in RmsNormArgs args) =>
-        _norm.Launch(stream, new LaunchConfig(blocks, Threads), args);
+        _norm.Launch(stream, new LaunchConfig(blocks, Threads) { DependentLaunch = true }, args);
 
     private RmsNormArgs Args(ulong residual, ulong gains, ulong normed, RowCount count) => new()
     {

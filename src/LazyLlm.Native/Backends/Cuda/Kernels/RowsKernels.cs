@@ -26,6 +26,6 @@ internal sealed class RowsKernels(KernelLibrary library, DeviceShape shape)
     {
         var args = new RowsArgs { Aux = aux, Residual = residual, Positions = positions, Count = count, Width = shape.Hidden };
         uint pieces = (uint)((shape.Hidden + (4 * Threads) - 1) / (4 * Threads));
-        kernel.Launch(stream, new LaunchConfig((uint)count.Limit, pieces, 1, Threads), args);
+        kernel.Launch(stream, new LaunchConfig((uint)count.Limit, pieces, 1, Threads) { DependentLaunch = true }, args);
     }
 }

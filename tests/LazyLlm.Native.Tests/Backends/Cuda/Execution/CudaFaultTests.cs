@@ -13,6 +13,36 @@ public sealed class CudaFaultTests
 {
     private static readonly OperationName AddTwice = new("add_twice");
 
+    [Fact]
+    public void A_kernel_that_waits_by_itself_may_start_early_in_a_recording_where_the_device_can()
+    {
+        CudaTestDevice.RequireStandIn();
+        try
+        {
+            foreach (int major in new[] { 8, 10 })
+            {
+                CudaTestDevice.Set("major", major.ToString(System.Globalization.CultureInfo.InvariantCulture));
+                using var kernels = new CudaTestKernels();
+                using var buffer = new DeviceBuffer(kernels.Context, 8, "test");
+                var args = new CudaTestKernels.AddArgs { Sum = buffer.Pointer + 4, Left = buffer.Pointer, Right = 1, Count = 1 };
+                var waits = new LaunchConfig(1, 32) { DependentLaunch = true };
+                long before = CudaTestDevice.Get("dependent_launches");
+                kernels.Add.Launch(kernels.Stream, waits, args);
+                Assert.Equal(before, CudaTestDevice.Get("dependent_launches"));
+                using CudaGraph graph = CudaGraph.Capture(kernels.Stream, () =>
+                {
+                    kernels.Add.Launch(kernels.Stream, new LaunchConfig(1, 32), args);
+                    kernels.Add.Launch(kernels.Stream, waits, args);
+                });
+                Assert.Equal(before + (major >= 9 ? 1 : 0), CudaTestDevice.Get("dependent_launches"));
+            }
+        }
+        finally
+        {
+            CudaTestDevice.Reset();
+        }
+    }
+
     [Theory]
     [InlineData("context")]
     [InlineData("stream")]

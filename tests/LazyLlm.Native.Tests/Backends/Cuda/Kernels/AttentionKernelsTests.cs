@@ -167,9 +167,9 @@ public class AttentionKernelsTests
             float[] result = _bench.ReadStored(args.Output, count);
             KernelBench.AssertClose(expected, result, 2 * _bench.Rounding, (4 * _bench.Rounding) + 2e-6);
 
-            // With the counts on the device, as in a recorded stage: the same bits.
+            // With the counts on the device, as in a recorded stage: the same bits, whichever slots are said to be this step's.
             ulong again = _bench.StoredFloats(count);
-            ulong state = _bench.Upload<StepState>([new StepState { Rows = places.Length, TokenCount = _tokens }]);
+            ulong state = _bench.Upload<StepState>([new StepState { Rows = places.Length, TokenCount = _tokens, SlotCount = places.Length + (_tokens / 2) }]);
             int bucket = CudaWorkspace.TokenBucket(places.Length);
             args.Partials = _bench.Floats(Math.Max(1, kernels.ScratchBytes(bucket, _tokens) / sizeof(float)));
             kernels.Launch(_bench.Stream, args with { Output = again, Count = RowCount.AtMost(bucket, state) });

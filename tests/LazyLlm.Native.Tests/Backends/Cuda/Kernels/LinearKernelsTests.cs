@@ -172,6 +172,65 @@ public class LinearKernelsTests
         KernelBench.AssertClose([.. expected.Zip(before, (sum, value) => sum + value)], bench.Read(sums, rows * n), 1e-5, 1e-4);
     }
 
+    [Theory]
+    [InlineData(TensorType.BFloat16, 4, 2, 64, 5120)]
+    [InlineData(TensorType.Float16, 3, 1, 40, 136)]
+    public void One_row_is_normed_and_turned_on_the_way_to_the_same_bits(TensorType storage, int heads, int keyValueHeads, int headSize, int hidden)
+    {
+        using var bench = new KernelBench(storage);
+        Assert.SkipUnless(bench.Context.Device.ComputeCapability.IsHopper, "The product of one row for Hopper is chosen on compute capability 9.0 alone.");
+        var shape = new DeviceShape(KernelBench.Config(hidden, 16, heads, keyValueHeads, headSize), storage);
+        var linear = new LinearKernels(bench.Library, shape, bench.Context.Device);
+        int width = shape.QueryKeyValueWidth;
+        int stride = (2 * shape.KeyValueWidth) + 8;
+        float[] cache = bench.Numbers(3 * stride);
+        var table = RotaryTable.Create(shape.Config, 60);
+        ulong residual = bench.Upload(bench.Numbers(2 * hidden, 30));
+        ulong gains = bench.Upload(bench.Numbers(hidden));
+        ulong[] caches = [bench.Stored(cache), bench.Stored(cache)];
+        ulong[] outputs = [bench.StoredFloats(2 * width), bench.StoredFloats(2 * width)];
+        ulong normed = bench.StoredFloats(2 * hidden);
+        var product = new LinearArgs { Input = normed, Weights = bench.Stored(bench.Numbers((long)width * hidden)), N = width, K = hidden, OutputStride = width, Epilogue = LinearEpilogue.Store };
+        var turn = new RopeCacheArgs
+        {
+            QueryKeyValue = outputs[0],
+            Keys = caches[0],
+            Cosines = bench.Upload(table.Cosines),
+            Sines = bench.Upload(table.Sines),
+            Positions = bench.Upload<int>([53]),
+            Slots = bench.Upload<int>([1]),
+            Count = RowCount.Of(1),
+            SlotStride = stride,
+            Heads = heads,
+            KeyValueHeads = keyValueHeads,
+        };
+
+        // One after another, as the first of two rows.
+        new RmsNormKernel(bench.Library, shape).Launch(bench.Stream, residual, gains, normed, RowCount.Of(2));
+        linear.Launch(bench.Stream, product with { Output = outputs[0], Count = RowCount.Of(2) });
+        new RopeCacheKernel(bench.Library, shape).Launch(bench.Stream, turn);
+
+        // At once.
+        linear.LaunchSingle(bench.Stream, new GemvSm90Args
+        {
+            Linear = product with { Output = outputs[1], Count = RowCount.Of(1) },
+            Residual = residual,
+            Gains = gains,
+            HiddenSize = hidden,
+            Epsilon = (float)shape.Config.NormEpsilon,
+            Keys = caches[1],
+            Cosines = turn.Cosines,
+            Sines = turn.Sines,
+            Positions = turn.Positions,
+            Slots = turn.Slots,
+            SlotStride = stride,
+            Heads = heads,
+            KeyValueHeads = keyValueHeads,
+        });
+        Assert.Equal(bench.ReadStored(outputs[0], 2 * width)[..shape.QueryWidth], bench.ReadStored(outputs[1], 2 * width)[..shape.QueryWidth]);
+        Assert.Equal(bench.ReadStored(caches[0], cache.Length), bench.ReadStored(caches[1], cache.Length));
+    }
+
     private static double[] Product(float[] input, float[] weights, int rows, int n, int k)
     {
         double[] result = new double[rows * n];
