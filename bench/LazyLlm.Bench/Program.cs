@@ -6,6 +6,7 @@ using LazyLlm.Bench.Host;
 return args switch
 {
     ["cpu", .. string[] rest] => CpuBenchmark.Run(rest),
+    ["scheduler", .. string[] rest] => SchedulerBenchmark.Run(rest),
     ["kernels", .. string[] rest] => Kernels(rest),
     ["host", .. string[] rest] => HostBenchmark.Run(rest),
     ["cuda-kernels", .. string[] rest] => CudaKernelBenchmark.Run(rest),
@@ -24,6 +25,7 @@ static int Kernels(string[] arguments)
 static int Usage()
 {
     Console.Error.WriteLine("usage: bench cpu [--model DIR] [--length N] [--rounds N] [--threads N] [--prune SCHEDULE] [--json FILE]");
+    Console.Error.WriteLine("       bench scheduler [--model DIR] [--layers N] [--device NAME] [--threads N] [--length N] [--tokens N] [--prune SCHEDULE] [--rounds N] [--json FILE]");
     Console.Error.WriteLine("       bench kernels [options of BenchmarkDotNet]");
     Console.Error.WriteLine("       bench host [options of BenchmarkDotNet]");
     Console.Error.WriteLine("       bench cuda-kernels [--shape NAME] [--sizes full|quick|tiny] [--only GROUP...] [--json FILE]");

@@ -97,7 +97,7 @@ internal interface IOperations : IDisposable
     /// <summary>Logits of sequence <paramref name="index"/> of the pass = head(norm(residual row <paramref name="row"/>)).</summary>
     void Logits(IWorkspace workspace, int row, int index);
 
-    /// <summary>Waits for and returns logits <paramref name="index"/>; valid until the next pass on this workspace.</summary>
+    /// <summary>Waits for, or computes, and returns logits <paramref name="index"/>; valid until the next pass on this workspace.</summary>
     ReadOnlySpan<float> ReadLogits(IWorkspace workspace, int index);
 
     /// <summary>Waits for and returns the token with the highest logit of <paramref name="index"/>, the lower one among equals.</summary>

@@ -112,7 +112,7 @@ internal sealed unsafe class CpuOperations : IOperations
     public void RmsNorm(IWorkspace workspace, int rows, int layer, LayerNorm norm)
     {
         var space = (CpuWorkspace)workspace;
-        Norm(space, space.Residual, rows, _weights.Gains(layer, norm));
+        Norm(space, space.Residual, space.Normed, rows, _weights.Gains(layer, norm));
     }
 
     /// <inheritdoc/>
@@ -198,15 +198,23 @@ internal sealed unsafe class CpuOperations : IOperations
     public void Logits(IWorkspace workspace, int row, int index)
     {
         var space = (CpuWorkspace)workspace;
-        Norm(space, space.Residual + ((nint)row * _config.HiddenSize), 1, _weights.FinalGains);
-        fixed (float* logits = space.Logits(index))
-        {
-            _weights.OutputHead.Multiply(_kernels, _pool, space.Normed, space.NormedStride, 1, logits, _config.VocabularySize);
-        }
+        Norm(space, space.Residual + ((nint)row * _config.HiddenSize), space.AwaitLogits(index), 1, _weights.FinalGains);
     }
 
     /// <inheritdoc/>
-    public ReadOnlySpan<float> ReadLogits(IWorkspace workspace, int index) => ((CpuWorkspace)workspace).Logits(index);
+    public ReadOnlySpan<float> ReadLogits(IWorkspace workspace, int index)
+    {
+        var space = (CpuWorkspace)workspace;
+        while (space.TakeAwaited(out int first, out int count))
+        {
+            fixed (float* logits = space.Logits(first))
+            {
+                _weights.OutputHead.Multiply(_kernels, _pool, space.LastRow(first), space.NormedStride, count, logits, _config.VocabularySize);
+            }
+        }
+
+        return space.Logits(index)[.._config.VocabularySize];
+    }
 
     /// <inheritdoc/>
     public int ArgMax(IWorkspace workspace, int index) => TensorPrimitives.IndexOfMax(ReadLogits(workspace, index));
@@ -225,12 +233,12 @@ internal sealed unsafe class CpuOperations : IOperations
         RowCopy.Run(_pool, memory.Aux, residual, memory.ComputePositions.AsSpan(0, rows.Count), _config.HiddenSize, toAux);
     }
 
-    /// <summary>Normed rows 0 .. rows = RMSNorm(residual rows from <paramref name="residual"/> on).</summary>
-    private void Norm(CpuWorkspace space, float* residual, int rows, float* gains) => _kernels.Norm(_pool, new NormArguments
+    /// <summary>Rows from <paramref name="normed"/> on = RMSNorm(residual rows from <paramref name="residual"/> on).</summary>
+    private void Norm(CpuWorkspace space, float* residual, float* normed, int rows, float* gains) => _kernels.Norm(_pool, new NormArguments
     {
         Input = residual,
         InputStride = _config.HiddenSize,
-        Output = space.Normed,
+        Output = normed,
         OutputStride = space.NormedStride,
         Gains = gains,
         Rows = rows,

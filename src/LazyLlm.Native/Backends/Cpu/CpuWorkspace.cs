@@ -10,8 +10,11 @@ internal sealed unsafe class CpuWorkspace(ModelConfig config) : IWorkspace
     private readonly FloatBuffer _queryKeyValue = new();
     private readonly FloatBuffer _attention = new();
     private readonly FloatBuffer _activation = new();
+    private readonly FloatBuffer _last = new();
+    private readonly List<int> _awaited = [];
     private int _rows;
-    private float[][] _logits = [];
+    private int _logitRows;
+    private float[] _logits = [];
 
     /// <summary>Residual stream, rows of the hidden size side by side.</summary>
     public float* Residual => _residual.Pointer;
@@ -43,7 +46,7 @@ internal sealed unsafe class CpuWorkspace(ModelConfig config) : IWorkspace
     /// <inheritdoc/>
     public long AllocatedBytes =>
         _residual.AllocatedBytes + _normed.AllocatedBytes + _queryKeyValue.AllocatedBytes + _attention.AllocatedBytes
-        + _activation.AllocatedBytes + ((long)_logits.Length * config.VocabularySize * sizeof(float));
+        + _activation.AllocatedBytes + _last.AllocatedBytes + ((long)_logits.Length * sizeof(float));
 
     /// <inheritdoc/>
     public void Reserve(int rows)
@@ -64,16 +67,54 @@ internal sealed unsafe class CpuWorkspace(ModelConfig config) : IWorkspace
         _rows = rows;
     }
 
-    /// <summary>The logits of the <paramref name="index"/>-th sequence of the pass.</summary>
-    public float[] Logits(int index)
+    /// <summary>
+    /// Where the normed last row of the <paramref name="index"/>-th sequence goes: logits are computed when one of them is
+    /// asked for, those of all sequences in one product, so that the output head is read once.
+    /// </summary>
+    public float* AwaitLogits(int index)
     {
-        while (index >= _logits.Length)
+        if (index >= _logitRows)
         {
-            _logits = [.. _logits, new float[config.VocabularySize]];
+            int rows = index + 1;
+            _last.Grow(((long)rows + RowLayout.Padding) * NormedStride);
+            Array.Resize(ref _logits, rows * config.VocabularySize);
+            _logitRows = rows;
         }
 
-        return _logits[index];
+        if (!_awaited.Contains(index))
+        {
+            _awaited.Add(index);
+        }
+
+        return LastRow(index);
     }
+
+    /// <summary>Takes a run of neighbouring sequences whose logits are still to be computed.</summary>
+    /// <returns>False if there are none.</returns>
+    public bool TakeAwaited(out int first, out int count)
+    {
+        first = 0;
+        count = 0;
+        if (_awaited.Count == 0)
+        {
+            return false;
+        }
+
+        first = _awaited[0];
+        while (count < _awaited.Count && _awaited[count] == first + count)
+        {
+            count++;
+        }
+
+        _awaited.RemoveRange(0, count);
+        return true;
+    }
+
+    /// <summary>The normed last row of a sequence.</summary>
+    public float* LastRow(int index) => _last.Pointer + (index * NormedStride);
+
+    /// <summary>The logits of the <paramref name="index"/>-th sequence of the pass, and of those behind it.</summary>
+    public Span<float> Logits(int index) => _logits.AsSpan(index * config.VocabularySize);
 
     /// <inheritdoc/>
     public void Dispose()
@@ -83,5 +124,6 @@ internal sealed unsafe class CpuWorkspace(ModelConfig config) : IWorkspace
         _queryKeyValue.Dispose();
         _attention.Dispose();
         _activation.Dispose();
+        _last.Dispose();
     }
 }
