@@ -12,10 +12,10 @@ stamp=$(cat "$here"/build.sh "$here"/src/* "$here"/device/standin_*.h | cksum)
 if [ -e "$out/libcuda-standin.so" ] && [ "$(cat "$out/stamp" 2> /dev/null)" = "$stamp" ]; then
   exit 0
 fi
-cp "$here"/device/standin_*.h "$out/"
 
+# Whoever uses the old build goes on with whole files: each new one takes its place at once.
 objects=
-work=$(mktemp -d)
+work=$(mktemp -d "$out/.build-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 pids=
 for source in "$here"/src/*.cpp; do
@@ -29,6 +29,7 @@ for pid in $pids; do
 done
 # shellcheck disable=SC2086
 ${CXX:-c++} -shared -o "$work/libcuda-standin.so" $objects -pthread -ldl
-mv "$work/libcuda-standin.so" "$out/libcuda-standin.so"
+cp "$here"/device/standin_*.h "$work/"
+mv "$work"/standin_*.h "$work/libcuda-standin.so" "$out/"
 ln -sf libcuda-standin.so "$out/libnvrtc-standin.so"
 echo "$stamp" > "$out/stamp"

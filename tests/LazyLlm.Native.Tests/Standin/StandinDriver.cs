@@ -1,18 +1,15 @@
-using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text;
-using LazyLlm.Testing;
 using Xunit;
 
 namespace LazyLlm.Native.Tests.Standin;
 
 /// <summary>
-/// The stand-in driver of tests/cuda-standin, built once per test run, and a copy of it loaded apart from the one that
-/// the engine's bindings use, so that the self-tests' faults and options touch nobody else's tests.
+/// A copy of the stand-in driver of tests/cuda-standin, loaded apart from the one that the engine's bindings use, so that
+/// the self-tests' faults and options touch nobody else's tests.
 /// </summary>
 internal sealed unsafe class StandinDriver
 {
-    private static readonly Lazy<string?> Problem = new(Build);
     private static readonly Lazy<StandinDriver> Copy = new(() => new StandinDriver());
 
     private readonly nint _library;
@@ -20,7 +17,7 @@ internal sealed unsafe class StandinDriver
     private StandinDriver()
     {
         DirectoryInfo folder = Directory.CreateTempSubdirectory("lazyllm-standin-");
-        foreach (string file in Directory.GetFiles(Folder).Where(file => Path.GetExtension(file) is ".h" || Path.GetFileName(file) == "libcuda-standin.so"))
+        foreach (string file in Directory.GetFiles(StandinBuild.Folder).Where(file => Path.GetExtension(file) is ".h" || Path.GetFileName(file) == "libcuda-standin.so"))
         {
             File.Copy(file, Path.Combine(folder.FullName, Path.GetFileName(file)));
         }
@@ -33,9 +30,6 @@ internal sealed unsafe class StandinDriver
         Check(((delegate* unmanaged<nint*, int, int>)Export("cuDevicePrimaryCtxRetain"))(&context, 0));
         Context = context;
     }
-
-    /// <summary>Where the stand-in is built: libcuda-standin.so, libnvrtc-standin.so and the headers of its compiler.</summary>
-    public static string Folder => Path.Combine(RepositoryFiles.Root, "artifacts", "cuda-standin");
 
     /// <summary>The primary context of this copy.</summary>
     public nint Context { get; }
@@ -54,7 +48,7 @@ internal sealed unsafe class StandinDriver
     /// <summary>The tests' copy; skips the test aloud where the stand-in cannot be built.</summary>
     public static StandinDriver Require()
     {
-        Assert.SkipWhen(Problem.Value is not null, Problem.Value ?? string.Empty);
+        Assert.SkipWhen(StandinBuild.Ensure() is not null, StandinBuild.Ensure() ?? string.Empty);
         return Copy.Value;
     }
 
@@ -93,26 +87,4 @@ internal sealed unsafe class StandinDriver
     internal static byte[] Utf8(string text) => Encoding.UTF8.GetBytes(text + '\0');
 
     private static void Check(int result) => Assert.Equal(0, result);
-
-    private static string? Build()
-    {
-        if (!OperatingSystem.IsLinux())
-        {
-            return "The stand-in for the CUDA driver runs on Linux.";
-        }
-
-        const string Advice = "The stand-in for the CUDA driver could not be built (it needs a C++ compiler, g++ or clang++): ";
-        try
-        {
-            string script = Path.Combine(RepositoryFiles.Root, "tests", "cuda-standin", "build.sh");
-            using Process build = Process.Start(new ProcessStartInfo("sh", [script, Folder]) { RedirectStandardError = true })!;
-            string errors = build.StandardError.ReadToEnd();
-            build.WaitForExit();
-            return build.ExitCode == 0 ? null : Advice + errors;
-        }
-        catch (System.ComponentModel.Win32Exception e)
-        {
-            return Advice + e.Message;
-        }
-    }
 }

@@ -36,7 +36,7 @@ try
             {
                 Outcome outcome = await traffic.RequestAsync(cases[random.Next(cases.Length)], behaviour, random);
                 outcomes.AddOrUpdate((behaviour, outcome), 1, (_, count) => count + 1);
-                await Task.Delay(outcome == Outcome.TurnedAway ? 50 : random.Next(4) == 0 ? random.Next(100) : 0);
+                await Task.Delay(outcome == Outcome.TurnedAway ? 150 : random.Next(4) == 0 ? random.Next(100) : 0);
             }
             catch (Exception error)
             {

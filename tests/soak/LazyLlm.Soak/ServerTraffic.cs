@@ -41,9 +41,9 @@ internal sealed partial class ServerTraffic : ITraffic
             said.AppendLine(line);
             if (Listening().Match(line) is { Success: true } match)
             {
-                process.ErrorDataReceived += (_, e) => Console.Error.WriteLine(e.Data is null ? "" : $"server: {e.Data}");
-                process.BeginErrorReadLine();
-                process.BeginOutputReadLine();
+                // What nobody reads would block it in the end.
+                _ = process.StandardError.BaseStream.CopyToAsync(Console.OpenStandardError());
+                _ = process.StandardOutput.BaseStream.CopyToAsync(Stream.Null);
                 return new ServerTraffic(process, new Uri(match.Value));
             }
         }

@@ -1,7 +1,7 @@
-using System.Diagnostics;
 using System.Runtime.InteropServices;
 using LazyLlm.Native.Backends.Cuda.Compilation;
 using LazyLlm.Native.Backends.Cuda.Execution;
+using LazyLlm.Native.Tests.Standin;
 using LazyLlm.Testing;
 using Xunit;
 
@@ -106,13 +106,12 @@ internal static unsafe class CudaTestDevice
 
         if (Environment.GetEnvironmentVariable(DriverVariable) is not { Length: > 0 } driver)
         {
-            string folder = Path.Combine(RepositoryFiles.Root, "artifacts", "cuda-standin");
-            driver = Path.Combine(folder, "libcuda-standin.so");
-            if (!File.Exists(driver) && Build(folder) is { } problem)
+            if (StandinBuild.Ensure() is { } problem)
             {
                 return problem;
             }
 
+            driver = Path.Combine(StandinBuild.Folder, "libcuda-standin.so");
             Environment.SetEnvironmentVariable(DriverVariable, driver);
         }
 
@@ -131,22 +130,5 @@ internal static unsafe class CudaTestDevice
         s_get = (delegate* unmanaged[Cdecl]<byte*, long>)NativeLibrary.GetExport(library, "standin_get");
         s_reset = (delegate* unmanaged[Cdecl]<void>)NativeLibrary.GetExport(library, "standin_reset");
         return null;
-    }
-
-    private static string? Build(string folder)
-    {
-        const string advice = "The stand-in for the CUDA driver is not built, and building it needs a C++ compiler (g++): ";
-        try
-        {
-            string script = Path.Combine(RepositoryFiles.Root, "tests", "cuda-standin", "build.sh");
-            using Process build = Process.Start(new ProcessStartInfo("sh", [script, folder]) { RedirectStandardError = true })!;
-            string errors = build.StandardError.ReadToEnd();
-            build.WaitForExit();
-            return build.ExitCode == 0 ? null : advice + errors;
-        }
-        catch (System.ComponentModel.Win32Exception e)
-        {
-            return advice + e.Message;
-        }
     }
 }
