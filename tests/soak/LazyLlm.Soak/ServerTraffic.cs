@@ -135,7 +135,7 @@ internal sealed partial class ServerTraffic : ITraffic
 
     public async Task<long?> BytesInUseAsync()
     {
-        return await MetricsAsync() is not string metrics ? null : (long)(Metric(metrics, "lazyllm_kv_cache_bytes") + Metric(metrics, "lazyllm_aux_cache_bytes"));
+        return await MetricsAsync() is not string metrics ? null : (long)Metric(metrics, "lazyllm_scheduler_memory_in_use_bytes");
     }
 
     public async Task CheckEmptyAsync()
@@ -144,14 +144,15 @@ internal sealed partial class ServerTraffic : ITraffic
         for (int i = 0; await MetricsAsync() is string metrics; i++)
         {
             (double waiting, double running) = (Metric(metrics, "lazyllm_requests_waiting"), Metric(metrics, "lazyllm_requests_running"));
-            if (waiting == 0 && running == 0)
+            double promised = Metric(metrics, "lazyllm_scheduler_memory_promised_bytes") - Metric(metrics, "lazyllm_scheduler_memory_in_use_bytes");
+            if (waiting == 0 && running == 0 && promised == 0)
             {
                 break;
             }
 
             if (i == 50)
             {
-                throw new SoakFailure($"After everybody has left, {running} requests run and {waiting} wait.");
+                throw new SoakFailure($"After everybody has left, {running} requests run, {waiting} wait, and {promised} bytes are promised to them.");
             }
 
             await Task.Delay(100);
