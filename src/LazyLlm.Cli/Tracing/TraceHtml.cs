@@ -47,7 +47,7 @@ internal static class TraceHtml
         foreach (StageTrace stage in first.Trace.Stages)
         {
             int index = stage.Stage.Index;
-            output.Write($"""<tr><td><span class="key" style="--level:{LevelOf(index, trace.Plan)}">{index}</span></td><td>{Layers(stage.Stage)}</td><td class="n kept">{stage.Kept.Length}</td><td class="share"><i style="--level:{LevelOf(index, trace.Plan)};width:{Percent(stage.Kept.Length, first.Length)}%"></i></td><td class="n computed">{stage.Computed}</td><td class="n revivals">{stage.Revived}</td></tr>""");
+            output.Write($"""<tr><td><span class="token key" style="--level:{LevelOf(index, trace.Plan)}">{index}</span></td><td>{Layers(stage.Stage)}</td><td class="n kept">{stage.Kept.Length}</td><td class="share"><i style="--level:{LevelOf(index, trace.Plan)};width:{Percent(stage.Kept.Length, first.Length)}%"></i></td><td class="n computed">{stage.Computed}</td><td class="n revivals">{stage.Revived}</td></tr>""");
             output.Write('\n');
         }
 
@@ -55,9 +55,9 @@ internal static class TraceHtml
         string[] texts = trace.TokenTexts();
         for (int position = 0; position < texts.Length; position++)
         {
-            string kind = position >= trace.PromptLength ? " class=\"answer\" hidden" : "";
+            string kind = position >= trace.PromptLength ? "token answer\" hidden" : "token\"";
             int stage = position < first.Length ? first.LastStageOf(position) : 0;
-            output.Write($"""<span{kind} style="--level:{LevelOf(stage, trace.Plan)}">{Encode(texts[position])}</span>""");
+            output.Write($"""<span class="{kind} style="--level:{LevelOf(stage, trace.Plan)}">{Encode(texts[position])}</span>""");
         }
 
         output.Write("</main>\n<script id=\"data\" type=\"application/json\">");
@@ -124,8 +124,14 @@ internal static class TraceHtml
 
     private static string Template()
     {
-        using Stream stream = typeof(TraceHtml).Assembly.GetManifestResourceStream("trace.html")!;
-        using var reader = new StreamReader(stream);
-        return reader.ReadToEnd();
+        // The style of tokens is the monitor page's too.
+        return Resource("trace.html").Replace("/*tokens*/\n", Resource("tokens.css"), StringComparison.Ordinal);
+
+        static string Resource(string name)
+        {
+            using Stream stream = typeof(TraceHtml).Assembly.GetManifestResourceStream(name)!;
+            using var reader = new StreamReader(stream);
+            return reader.ReadToEnd();
+        }
     }
 }

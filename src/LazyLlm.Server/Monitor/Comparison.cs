@@ -37,9 +37,11 @@ internal sealed class Comparison
             throw new InvalidOptionException("prompt", "found no text, expected some.");
         }
 
-        if (request.MaxTokens is < 1 or > MostTokens)
+        int mostTokens = Math.Min(MostTokens, model.Options.MaxTokensLimit);
+        int maxTokens = request.MaxTokens ?? Math.Min(StandardTokens, mostTokens);
+        if (maxTokens < 1 || maxTokens > mostTokens)
         {
-            throw new InvalidOptionException("tokens to generate", $"found {request.MaxTokens}, expected 1 to {MostTokens}.");
+            throw new InvalidOptionException("tokens to generate", $"found {maxTokens}, expected 1 to {mostTokens}.");
         }
 
         PruningSchedule pruned = string.IsNullOrWhiteSpace(request.Pruning) ? model.Options.Pruning : PruningSchedule.Parse(request.Pruning);
@@ -49,7 +51,7 @@ internal sealed class Comparison
         var dense = new GenerationRequest
         {
             Tokens = tokens,
-            Sampling = new SamplingOptions { MaxTokens = request.MaxTokens ?? StandardTokens, StopStrings = template?.StopStrings ?? [] },
+            Sampling = new SamplingOptions { MaxTokens = maxTokens, StopStrings = template?.StopStrings ?? [] },
             Tracing = true,
             Operation = request.Chat ? "chat" : "text_completion",
             Model = model.Name,

@@ -1,6 +1,9 @@
+using System.Diagnostics.Metrics;
 using System.Globalization;
 using System.Net;
 using System.Text.RegularExpressions;
+using LazyLlm.Native.Diagnostics;
+using LazyLlm.Server.Metrics;
 
 namespace LazyLlm.Server.Tests.Metrics;
 
@@ -70,6 +73,31 @@ public sealed partial class MetricsEndpointTests
         Assert.Equal(HttpStatusCode.Unauthorized, refused.StatusCode);
         using HttpResponseMessage answered = await server.Client.GetAsync(new Uri("metrics", UriKind.Relative));
         Assert.Equal(HttpStatusCode.OK, answered.StatusCode);
+    }
+
+    [Fact]
+    public async Task Every_instrument_is_described_in_the_docs()
+    {
+        await using DemoServer server = await DemoServer.StartAsync();
+        string docs = File.ReadAllText(Path.Combine(RepositoryFiles.Root, "docs", "MONITORING.md"));
+        var names = new List<string>();
+        using var listener = new MeterListener
+        {
+            InstrumentPublished = (instrument, _) =>
+            {
+                if (instrument.Meter.Name is EngineMetrics.MeterName or ServerInstruments.MeterName)
+                {
+                    names.Add(instrument.Name);
+                }
+            },
+        };
+
+        // An instrument exists once something has measured.
+        using HttpResponseMessage run = await server.CompareAsync("""{"prompt":"The old fox","maxTokens":1}""");
+        await run.Content.ReadAsStringAsync();
+        listener.Start();
+        Assert.True(names.Count > 25);
+        Assert.All(names, name => Assert.Contains($"`{name}`", docs, StringComparison.Ordinal));
     }
 
     private static double Value(string text, string series)
