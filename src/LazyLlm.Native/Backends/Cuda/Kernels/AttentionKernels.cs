@@ -53,7 +53,7 @@ internal sealed class AttentionKernels
         {
             _dense = library.Get(DenseProgram(shape), "lazyllm_attend_dense");
             _gathered = library.Get(GatheredProgram(shape), "lazyllm_attend_gathered");
-            _hopper = device.ComputeCapability.IsHopper ? library.Get(HopperProgram(shape), "lazyllm_attend_sm90") : null;
+            _hopper = KernelVariant.TakesHopper(device.ComputeCapability) ? library.Get(HopperProgram(shape), "lazyllm_attend_sm90") : null;
         }
     }
 
@@ -65,7 +65,7 @@ internal sealed class AttentionKernels
             return [GatheredProgram(shape)];
         }
 
-        return capability.IsHopper
+        return KernelVariant.TakesHopper(capability)
             ? [DenseProgram(shape), GatheredProgram(shape), HopperProgram(shape)]
             : [DenseProgram(shape), GatheredProgram(shape)];
     }

@@ -51,7 +51,7 @@ internal sealed class LinearKernels
         {
             _large = library.Get(GemmProgram(shape), "lazyllm_gemm_large");
             _small = library.Get(GemmProgram(shape), "lazyllm_gemm_small");
-            if (device.ComputeCapability.IsHopper)
+            if (KernelVariant.TakesHopper(device.ComputeCapability))
             {
                 _hopper = [.. HopperWidths.Select(width => library.Get(HopperProgram(shape), $"lazyllm_gemm_sm90_{width}"))];
                 // Its input stands in shared memory beside the rings.
@@ -63,7 +63,7 @@ internal sealed class LinearKernels
 
     /// <summary>The programs that a model needs on a GPU.</summary>
     public static IEnumerable<KernelProgram> Programs(DeviceShape shape, ComputeCapability capability) =>
-        capability.IsHopper && shape.Storage != TensorType.Float32
+        KernelVariant.TakesHopper(capability) && shape.Storage != TensorType.Float32
             ? [GemvProgram(shape), GemmProgram(shape), HopperProgram(shape), SingleProgram(shape)]
             : [GemvProgram(shape), GemmProgram(shape)];
 

@@ -157,7 +157,7 @@ public class LinearKernelsTests
         const int rows = 129;
         const int k = 72;
         using var bench = new KernelBench(TensorType.BFloat16);
-        Assert.SkipUnless(bench.Context.Device.ComputeCapability.IsHopper, "The product of many rows for Hopper is chosen on compute capability 9.0 alone.");
+        Assert.SkipUnless(KernelVariant.TakesHopper(bench.Context.Device.ComputeCapability), "The product of many rows for Hopper is chosen on compute capability 9.0 alone.");
         int n = (columns * (bench.Context.Device.MultiprocessorCount / 2)) - 8;
         float[] input = bench.Numbers(rows * k);
         float[] weights = bench.Numbers((long)n * k);
@@ -178,7 +178,7 @@ public class LinearKernelsTests
     public void One_row_is_normed_and_turned_on_the_way_to_the_same_bits(TensorType storage, int heads, int keyValueHeads, int headSize, int hidden)
     {
         using var bench = new KernelBench(storage);
-        Assert.SkipUnless(bench.Context.Device.ComputeCapability.IsHopper, "The product of one row for Hopper is chosen on compute capability 9.0 alone.");
+        Assert.SkipUnless(KernelVariant.TakesHopper(bench.Context.Device.ComputeCapability), "The product of one row for Hopper is chosen on compute capability 9.0 alone.");
         var shape = new DeviceShape(KernelBench.Config(hidden, 16, heads, keyValueHeads, headSize), storage);
         var linear = new LinearKernels(bench.Library, shape, bench.Context.Device);
         int width = shape.QueryKeyValueWidth;
