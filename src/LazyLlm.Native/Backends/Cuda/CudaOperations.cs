@@ -118,7 +118,7 @@ internal sealed partial class CudaOperations : IOperations
         RowsKernels.Program,
         SampleKernel.Program,
         SlotsKernel.Program,
-        SelectKernels.Program,
+        .. SelectKernels.Programs,
         RopeCacheKernel.Program(shape),
         .. AttentionKernels.Programs(shape, capability),
         ImportanceKernels.Program(shape),

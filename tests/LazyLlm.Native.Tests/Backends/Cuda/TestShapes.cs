@@ -2,8 +2,8 @@ namespace LazyLlm.Native.Tests.Backends.Cuda;
 
 /// <summary>
 /// Which shapes the kernel tests use. With <c>LAZYLLM_TEST_SHAPES=small</c> they are the fewest and smallest that still take
-/// every way through the kernels (tails, several blocks, splits, every tile), for tools under which a kernel runs a thousand
-/// times slower.
+/// every way through the kernels (tails, several blocks, splits, every tile), for the sanitizers, under which
+/// kernels run far slower.
 /// </summary>
 internal static class TestShapes
 {

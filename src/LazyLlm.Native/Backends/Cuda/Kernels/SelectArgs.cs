@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace LazyLlm.Native.Backends.Cuda.Kernels;
 
-/// <summary>The mirror of <c>SelectArgs</c> in select.cu.</summary>
+/// <summary>The mirror of <c>SelectArgs</c> in select.cuh.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct SelectArgs
 {

@@ -3,7 +3,7 @@ using LazyLlm.Native.Backends.Cuda.Execution;
 
 namespace LazyLlm.Native.Backends.Cuda.Kernels;
 
-/// <summary>Launches select.cu, and chooses between one block and several.</summary>
+/// <summary>Launches select.cu and select_blocks.cu, and chooses between one block and several.</summary>
 internal sealed class SelectKernels(KernelLibrary library)
 {
     /// <summary>Places that one block chooses from; more take several blocks.</summary>
@@ -18,16 +18,19 @@ internal sealed class SelectKernels(KernelLibrary library)
     private const uint Threads = 1024;
     private const int Digits = 4;
 
-    private readonly Kernel _takeAll = library.Get(Program, "lazyllm_take_all");
-    private readonly Kernel _block = library.Get(Program, "lazyllm_select_block");
-    private readonly Kernel _keys = library.Get(Program, "lazyllm_select_keys");
-    private readonly Kernel _histogram = library.Get(Program, "lazyllm_select_histogram");
-    private readonly Kernel _count = library.Get(Program, "lazyllm_select_count");
-    private readonly Kernel _countComputed = library.Get(Program, "lazyllm_select_count_computed");
-    private readonly Kernel _write = library.Get(Program, "lazyllm_select_write");
+    private static readonly KernelProgram BlockProgram = new("select.cu");
+    private static readonly KernelProgram BlocksProgram = new("select_blocks.cu");
+
+    private readonly Kernel _takeAll = library.Get(BlockProgram, "lazyllm_take_all");
+    private readonly Kernel _block = library.Get(BlockProgram, "lazyllm_select_block");
+    private readonly Kernel _keys = library.Get(BlocksProgram, "lazyllm_select_keys");
+    private readonly Kernel _histogram = library.Get(BlocksProgram, "lazyllm_select_histogram");
+    private readonly Kernel _count = library.Get(BlocksProgram, "lazyllm_select_count");
+    private readonly Kernel _countComputed = library.Get(BlocksProgram, "lazyllm_select_count_computed");
+    private readonly Kernel _write = library.Get(BlocksProgram, "lazyllm_select_write");
 
     /// <summary>What they are compiled from.</summary>
-    public static KernelProgram Program { get; } = new("select.cu");
+    public static IEnumerable<KernelProgram> Programs => [BlockProgram, BlocksProgram];
 
     /// <summary>T = every position, C = the new ones.</summary>
     public void LaunchTakeAll(CudaStream stream, in TakeAllArgs args) =>
