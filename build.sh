@@ -4,6 +4,7 @@
 #   test        build the stand-in driver, check the kernels as device code, run all tests
 #   bench       run the CPU benchmarks; further arguments go to the benchmark program (./build.sh bench help)
 #   pack        make the NuGet packages and the native archives in artifacts/packages
+#   check-packages  pack, and try what was packed from outside the repository
 #   gpu-bundle  pack tests, tool and benchmarks for a machine with a GPU and without .NET
 #   format      apply the code style
 set -euo pipefail
@@ -35,6 +36,9 @@ bench)
 pack)
     exec bash build/pack.sh "$@"
     ;;
+check-packages)
+    exec bash build/check-packages.sh "$@"
+    ;;
 gpu-bundle)
     exec bash build/gpu-bundle.sh "$@"
     ;;
@@ -42,7 +46,7 @@ format)
     exec dotnet format LazyLlm.Native.sln
     ;;
 *)
-    echo "build.sh: unknown verb '$verb'. Verbs: test, bench, pack, gpu-bundle, format; none builds and runs the demo." >&2
+    echo "build.sh: unknown verb '$verb'. Verbs: test, bench, pack, check-packages, gpu-bundle, format; none builds and runs the demo." >&2
     exit 2
     ;;
 esac

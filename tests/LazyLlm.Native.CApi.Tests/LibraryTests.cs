@@ -126,6 +126,20 @@ public sealed partial class LibraryTests(PublishedLibrary library)
         }
     }
 
+    [Theory]
+    [InlineData("Nehalem", "x86-64-v2")]
+    [InlineData("max", "x86-64-v3")]
+    public void A_lesser_processor_gets_the_build_for_it(string processor, string level)
+    {
+        string program = library.Compile(Path.Combine(RepositoryFiles.Root, "samples", "c", "generate.c"), library.RequireChoosing());
+        Assert.SkipUnless(PublishedLibrary.Finds("qemu-x86_64"), "There is no qemu-x86_64 to pretend to be another processor.");
+        (int code, string output) = PublishedLibrary.Run("qemu-x86_64", ["-cpu", processor, "-E", "LD_DEBUG=files", program, RepositoryFiles.Demo, "4:0.5"]);
+        Assert.True(code == 0, output);
+        Assert.Contains(" attic\n", output, StringComparison.Ordinal);
+        Assert.Contains($"/liblazyllm-{level}.so", output, StringComparison.Ordinal);
+        Assert.Single(Levels().Matches(output).Select(match => match.Value).Distinct());
+    }
+
     [Fact]
     public void Signals_stay_the_hosts()
     {
@@ -144,6 +158,9 @@ public sealed partial class LibraryTests(PublishedLibrary library)
 
     [GeneratedRegex(@"LAZYLLM_(?:ERROR_)?((?<=ERROR_)\w+|OK) = (\d+)")]
     private static partial Regex Codes();
+
+    [GeneratedRegex(@"liblazyllm-x86-64-v\d")]
+    private static partial Regex Levels();
 
     [GeneratedRegex(@"(\d+) of (\d+) ")]
     private static partial Regex Pairs();

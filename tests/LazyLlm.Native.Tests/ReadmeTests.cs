@@ -14,6 +14,10 @@ public partial class ReadmeTests
         Assert.Equal(File.ReadAllText(Path.Combine(RepositoryFiles.Root, "samples", "quickstart", "Program.cs")).Trim(), Sample().Match(Readme).Groups[1].Value.Trim());
 
     [Fact]
+    public void The_C_sample_is_the_program_in_the_archive() =>
+        Assert.Equal(File.ReadAllText(Path.Combine(RepositoryFiles.Root, "samples", "c", "quickstart.c")).Trim(), CSample().Match(Readme).Groups[1].Value.Trim());
+
+    [Fact]
     public void The_sample_answers_both_questions()
     {
         string configuration = Path.GetFileName(Path.GetDirectoryName(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar)))!;
@@ -42,6 +46,9 @@ public partial class ReadmeTests
 
     [GeneratedRegex(@"<!-- sample: [^>]*-->\s*```csharp\n(.*?)```", RegexOptions.Singleline)]
     private static partial Regex Sample();
+
+    [GeneratedRegex(@"<!-- sample: [^>]*-->\s*```c\n(.*?)```", RegexOptions.Singleline)]
+    private static partial Regex CSample();
 
     [GeneratedRegex(@"\]\(([^)\s]+)\)")]
     private static partial Regex Link();
