@@ -99,6 +99,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[3], "signals") == 0) {
         signal(SIGSEGV, on_fault);
+        /* Whoever started this program may have it ignored, and that is inherited. */
+        signal(SIGPIPE, SIG_DFL);
     }
     library = load(argv[1]);
     open_all(argv[2]);
