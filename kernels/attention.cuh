@@ -14,7 +14,7 @@ struct AttentionArgs
     const i32 *slots;      // T's slots by place in T; null where slot = place
     const i32 *places;     // C's places in T; null where C is T's tail
     Stored *output;        // rows x (heads x head size)
-    float *partials;       // scratch of the split kernel
+    float *partials;       // scratch of the split kernels
     RowCount count;
     i64 slot_stride;       // numbers from slot to slot
     i32 row_stride;        // numbers from row to row of QKV
@@ -42,3 +42,6 @@ LAZYLLM_DEVICE i64 slot_of_place(const AttentionArgs &args, i32 place)
 {
     return args.slots != nullptr ? args.slots[place] : place;
 }
+
+/// A partial result in scratch memory, of one (row, head, split): maximum, sum, head size numbers.
+#define PARTIAL_SIZE (HEAD_SIZE + 2)

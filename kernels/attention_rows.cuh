@@ -1,5 +1,5 @@
-// Attention of few rows, split over K/V: every storage format; also of many rows in float32, where no matrix unit is
-// exact enough.
+// Attention of one row, split over K/V: every storage format; also of more rows in float32, where no matrix unit is exact
+// enough.
 //
 // Block (split, heads of one K/V head, row): its key groups of LANES threads take one key each in turn, so that the
 // block reads each K and V row once for all the query heads that share it (GQA). A thread holds eight of the head's
@@ -22,9 +22,6 @@ struct RunningAttention
     float sum;
     float values[8];
 };
-
-/// A partial result in scratch memory: maximum, sum, head size numbers.
-#define PARTIAL_SIZE (HEAD_SIZE + 2)
 
 LAZYLLM_DEVICE void load_eight(const Stored *row, i32 lane, bool valid, float (&numbers)[8])
 {

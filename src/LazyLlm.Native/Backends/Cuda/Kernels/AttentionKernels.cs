@@ -12,20 +12,24 @@ namespace LazyLlm.Native.Backends.Cuda.Kernels;
 /// </summary>
 internal sealed class AttentionKernels
 {
-    /// <summary>The most rows that are split over K/V where there are matrix units for more.</summary>
-    public const int MostSplitRows = 16;
-
     private const uint RowThreads = 128;
     private const uint CombineThreads = 512;
     private const uint TileThreads = 128;
     private const int TileRows = 64;
-    private const int TokensPerSplit = 128;
+
+    // Fewer rows leave most of the GPU idle unless K/V is split; and they may be recorded, with counts that only the device knows.
+    private const int MostSplitRows = 64;
+
+    // In float32 every row reads K/V for itself.
+    private const int MostPlainSplitRows = 16;
+
+    // A split writes a partial result for every row: the more rows, the longer the splits.
+    private const int LeastTokensPerSplit = 128;
+    private const int MostTokensPerSplit = 512;
+    private const int TokensPerSplitAndRow = 8;
 
     // MOST_SPLITS of attention_rows.cuh.
     private const int MostSplits = 64;
-
-    // Fewer rows than this leave most of a tile of 128 empty; and they may be recorded, with counts that only the device knows.
-    private const int LeastHopperRows = 65;
 
     private const uint HopperThreads = 384;
     private const int HopperTile = 128;
@@ -42,6 +46,7 @@ internal sealed class AttentionKernels
     private readonly Kernel? _dense;
     private readonly Kernel? _hopper;
     private readonly Kernel? _gathered;
+    private readonly Kernel? _split;
 
     public AttentionKernels(KernelLibrary library, DeviceShape shape, CudaDevice device)
     {
@@ -53,6 +58,7 @@ internal sealed class AttentionKernels
         {
             _dense = library.Get(DenseProgram(shape), "lazyllm_attend_dense");
             _gathered = library.Get(GatheredProgram(shape), "lazyllm_attend_gathered");
+            _split = library.Get(GatheredProgram(shape), "lazyllm_attend_split");
             _hopper = KernelVariant.TakesHopper(device.ComputeCapability) ? library.Get(HopperProgram(shape), "lazyllm_attend_sm90") : null;
         }
     }
@@ -81,18 +87,25 @@ internal sealed class AttentionKernels
     public static KernelProgram Variant(string source, DeviceShape shape) =>
         new(source, [.. KernelVariant.ForHeads(source, shape).Defines, $"LAZYLLM_HEADS_PER_BLOCK={HeadsPerBlock(shape)}"]);
 
-    /// <summary>Parts that the keys of |T| positions are split into, where they are.</summary>
-    public static int Splits(int tokenCount) => Math.Clamp(CudaWorkspace.TokenBucket(tokenCount) / TokensPerSplit, 1, MostSplits);
+    /// <summary>Parts that the keys of |T| positions are split into for one row.</summary>
+    public static int Splits(int tokenCount) => Splits(tokenCount, LeastTokensPerSplit);
 
-    /// <summary>Bytes of scratch memory that <see cref="Launch"/> needs for as many rows and positions.</summary>
+    /// <summary>Bytes of scratch memory that <see cref="Launch(CudaStream, AttentionArgs)"/> needs for as many rows and positions.</summary>
     public long ScratchBytes(int rows, int tokenCount) =>
-        IsSplit(rows) ? (long)rows * _shape.Config.HeadCount * Splits(tokenCount) * (_shape.Config.HeadSize + 2) * sizeof(float) : 0;
+        (long)rows * _shape.Config.HeadCount * SplitsFor(rows, tokenCount) * (_shape.Config.HeadSize + 2) * sizeof(float);
 
-    /// <summary>Enqueues the attention of the rows; <c>Splits</c> and what follows of the shape is filled in here.</summary>
-    public void Launch(CudaStream stream, AttentionArgs args)
+    /// <summary>Enqueues the attention of the rows; <c>Splits</c> is filled in here.</summary>
+    public void Launch(CudaStream stream, AttentionArgs args) => Launch(stream, args, KindOf(args));
+
+    /// <summary>Enqueues the attention of the rows in one of the ways that can take them.</summary>
+    public void Launch(CudaStream stream, AttentionArgs args, AttentionKind kind)
     {
-        switch (KindOf(args))
+        args.Splits = SplitsFor(args.Count.Limit, args.TokenCount);
+        switch (kind)
         {
+            case AttentionKind.SplitTiles:
+                LaunchSplitTiles(stream, args);
+                break;
             case AttentionKind.Hopper:
                 LaunchHopper(stream, args);
                 break;
@@ -109,10 +122,18 @@ internal sealed class AttentionKernels
     public AttentionKind KindOf(in AttentionArgs args)
     {
         int rows = args.Count.Limit;
-        return _dense is null || IsSplit(rows) ? AttentionKind.Rows
-            : _hopper is not null && args.Slots == 0 && args.Count.IsKnown && rows >= LeastHopperRows ? AttentionKind.Hopper
+        return _dense is null || rows <= 1 ? AttentionKind.Rows
+            : rows <= MostSplitRows ? AttentionKind.SplitTiles
+            : _hopper is not null && args.Slots == 0 && args.Count.IsKnown ? AttentionKind.Hopper
             : AttentionKind.Tiles;
     }
+
+    // Of Q, and two each of K and V; rows are padded.
+    private uint TileBytes => (uint)(5 * TileRows * (((_shape.Config.HeadSize + 15) / 16 * 16) + 8) * 2);
+
+    private static int Splits(int tokenCount, int tokensPerSplit) => Math.Clamp(CudaWorkspace.TokenBucket(tokenCount) / tokensPerSplit, 1, MostSplits);
+
+    private static uint Tiles(int rows) => (uint)((rows + TileRows - 1) / TileRows);
 
     private static KernelProgram DenseProgram(DeviceShape shape) => KernelVariant.ForHeads("attention_dense.cu", shape);
 
@@ -120,26 +141,44 @@ internal sealed class AttentionKernels
 
     private static KernelProgram HopperProgram(DeviceShape shape) => KernelVariant.ForHeads("attention_sm90.cu", shape);
 
-    private static bool IsSplit(int rows) => rows <= MostSplitRows;
+    private int SplitsFor(int rows, int tokenCount)
+    {
+        if (_split is null)
+        {
+            return rows <= MostPlainSplitRows ? Splits(tokenCount) : 1;
+        }
 
-    private void LaunchRows(CudaStream stream, AttentionArgs args)
+        int tokensPerSplit = Math.Clamp(TokensPerSplitAndRow * CudaWorkspace.TokenBucket(rows), LeastTokensPerSplit, MostTokensPerSplit);
+        return rows <= MostSplitRows ? Splits(tokenCount, tokensPerSplit) : 1;
+    }
+
+    private void LaunchRows(CudaStream stream, in AttentionArgs args)
     {
         int rows = args.Count.Limit;
-        args.Splits = IsSplit(rows) ? Splits(args.TokenCount) : 1;
         uint groups = (uint)(_shape.Config.HeadCount / HeadsPerBlock(_shape));
         _rows.Launch(stream, new LaunchConfig((uint)args.Splits, groups, (uint)rows, RowThreads) { DependentLaunch = true }, args);
         if (args.Splits > 1)
         {
-            _combine.Launch(stream, new LaunchConfig((uint)_shape.Config.HeadCount, (uint)rows, 1, CombineThreads) { DependentLaunch = true }, args);
+            LaunchCombine(stream, args);
         }
     }
 
+    private void LaunchSplitTiles(CudaStream stream, in AttentionArgs args)
+    {
+        int keyValueHeads = _shape.Config.KeyValueHeadCount;
+        uint tiles = Tiles(args.Count.Limit * (_shape.Config.HeadCount / keyValueHeads));
+        var config = new LaunchConfig(tiles, (uint)keyValueHeads, (uint)args.Splits, TileThreads) { SharedBytes = TileBytes, DependentLaunch = true };
+        _split!.Launch(stream, config, args);
+        LaunchCombine(stream, args);
+    }
+
+    private void LaunchCombine(CudaStream stream, in AttentionArgs args) =>
+        _combine.Launch(stream, new LaunchConfig((uint)_shape.Config.HeadCount, (uint)args.Count.Limit, 1, CombineThreads) { DependentLaunch = true }, args);
+
     private void LaunchTiles(CudaStream stream, in AttentionArgs args)
     {
-        uint tiles = (uint)((args.Count.Limit + TileRows - 1) / TileRows);
-        int width = (_shape.Config.HeadSize + 15) / 16 * 16;
         Kernel kernel = args.Slots == 0 ? _dense! : _gathered!;
-        kernel.Launch(stream, new LaunchConfig(tiles, (uint)_shape.Config.HeadCount, 1, TileThreads) { SharedBytes = (uint)(5 * TileRows * (width + 8) * 2) }, args);
+        kernel.Launch(stream, new LaunchConfig(Tiles(args.Count.Limit), (uint)_shape.Config.HeadCount, 1, TileThreads) { SharedBytes = TileBytes }, args);
     }
 
     private void LaunchHopper(CudaStream stream, in AttentionArgs args)

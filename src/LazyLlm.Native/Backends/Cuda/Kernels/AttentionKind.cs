@@ -3,8 +3,11 @@ namespace LazyLlm.Native.Backends.Cuda.Kernels;
 /// <summary>The ways attention is computed. Within each, what a row gets does not depend on the other rows.</summary>
 internal enum AttentionKind
 {
-    /// <summary>Few rows, or float32: row by row, K and V split (attention_rows.cuh).</summary>
+    /// <summary>One row, or float32: row by row, K and V split (attention_rows.cuh).</summary>
     Rows,
+
+    /// <summary>Up to 64 rows by <c>mma.sync</c>, K and V split (attention_tiles.cuh).</summary>
+    SplitTiles,
 
     /// <summary>Many rows by <c>mma.sync</c>, over slots in order or through a list (attention_tiles.cuh).</summary>
     Tiles,

@@ -21,8 +21,8 @@ public class AttentionKernelsTests
     {
         // (rows, T): decode, a first prompt, a turn after others; around the sizes of warps, tiles and splits.
         foreach ((int rows, int tokens) in TestShapes.Of(
-            [(1, 1), (1, 33), (1, 700), (2, 300), (16, 16), (17, 17), (33, 127), (65, 65), (64, 190), (127, 131), (200, 330)],
-            [(1, 300), (16, 16), (17, 17), (140, 270)]))
+            [(1, 1), (1, 33), (1, 700), (2, 300), (16, 16), (17, 17), (33, 127), (65, 65), (64, 190), (4, 900), (40, 1100), (127, 131), (200, 330)],
+            [(1, 300), (3, 300), (16, 16), (17, 17), (40, 600), (140, 270)]))
         {
             using var scene = new Scene(storage, Heads[heads], tokens, tokens);
             int[] places = [.. Enumerable.Range(tokens - rows, rows)];
@@ -35,7 +35,7 @@ public class AttentionKernelsTests
     public void Rows_attend_through_a_slot_list(TensorType storage, int heads)
     {
         foreach ((int rows, int tokens) in TestShapes.Of(
-            [(1, 1), (1, 40), (3, 260), (7, 90), (16, 200), (18, 40), (66, 150)],
+            [(1, 1), (1, 40), (3, 260), (7, 90), (16, 200), (18, 40), (12, 700), (64, 1060), (66, 150)],
             [(1, 1), (3, 260), (66, 150)]))
         {
             using var scene = new Scene(storage, Heads[heads], tokens, tokens + 37);
