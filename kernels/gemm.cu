@@ -4,10 +4,11 @@
 // zero and not written). A block computes a tile of TileM rows by TileN outputs; pieces of both matrices, 64 columns
 // deep, pass through a ring in shared memory filled by cp.async, and each warp multiplies WarpM by WarpN with
 // mma.sync m16n8k16. Rows of a piece are 128 bytes; their 16-byte chunks are swizzled by the row, so that neither the
-// copies nor ldmatrix meet bank conflicts. Every sum runs over k in order, 16 at a time, whatever the tile: both tile
+// copies nor ldmatrix meet bank conflicts. Every sum runs over k in order, 16 at a time, whatever the tile: all tile
 // sizes give the same bits.
 // Bound by the rate of mma.sync where rows are many (lazyllm_gemm_large), by reading the weights where they are few
-// (lazyllm_gemm_small). Called by LinearKernels.cs. In float32 storage there is one plain kernel, for checking.
+// (lazyllm_gemm_small, and lazyllm_gemm_few for up to 16 rows: their rings are long, so that even one block on a multiprocessor keeps
+// enough weights on their way). Called by LinearKernels.cs. In float32 storage there is one plain kernel, for checking.
 #include "linear.cuh"
 
 #if defined(LAZYLLM_STORAGE_F32)
@@ -270,7 +271,8 @@ struct Tile
 };
 
 typedef Tile<128, 128, 64, 64, 3> LargeTile;
-typedef Tile<64, 32, 32, 16, 4> SmallTile;
+typedef Tile<64, 32, 32, 16, 6> SmallTile;
+typedef Tile<16, 32, 16, 16, 8> FewTile;
 
 LAZYLLM_KERNEL(lazyllm_gemm_large, LinearArgs, 128)
 {
@@ -284,6 +286,13 @@ LAZYLLM_KERNEL(lazyllm_gemm_small, LinearArgs, 128)
     static_assert(SmallTile::Threads == 128, "as the launch bounds say");
     LAZYLLM_SHARED_BYTES(ring);
     SmallTile::multiply(args, ring);
+}
+
+LAZYLLM_KERNEL(lazyllm_gemm_few, LinearArgs, 64)
+{
+    static_assert(FewTile::Threads == 64, "as the launch bounds say");
+    LAZYLLM_SHARED_BYTES(ring);
+    FewTile::multiply(args, ring);
 }
 
 #endif

@@ -14,6 +14,7 @@ import torch
 import nvrtc as n
 
 VARIANTS = (256, 192, 128, 64)
+SMALL_SHARED = 6 * 96 * 128  # of gemm.cu
 STORE, ADD, SWIGLU, FLOAT = range(4)
 parser = argparse.ArgumentParser()
 parser.add_argument('--out', default='.')
@@ -90,7 +91,7 @@ def check(kernels, portable, dtype, m, rows, k):
             out = torch.zeros((m, expected.shape[1]), device='cuda', dtype=first.dtype)
             if epilogue == ADD:
                 out.copy_(before)
-            n.launch(portable, (-(-m // 64) * -(-rows // 32),), 128, 4 * 96 * 128, linear(x, w, out, epilogue))
+            n.launch(portable, (-(-m // 64) * -(-rows // 32),), 128, SMALL_SHARED, linear(x, w, out, epilogue))
             torch.cuda.synchronize()
             e = error(first, out.double())
             if not e < 4e-3:
@@ -105,7 +106,7 @@ torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 loaded = {}
 for storage, dtype in (('BF16', torch.bfloat16), ('F16', torch.float16)):
     loaded[storage] = load(storage, arguments.defines)
-    portable = n.Module('gemm.cu', ['LAZYLLM_STORAGE_' + storage]).kernel('lazyllm_gemm_small', 4 * 96 * 128)
+    portable = n.Module('gemm.cu', ['LAZYLLM_STORAGE_' + storage]).kernel('lazyllm_gemm_small', SMALL_SHARED)
     for shape in ((128, 256, 64), (256, 512, 256), (9, 16, 8), (131, 272, 136), (300, 784, 1000), (1, 64, 4096), (1434, 4096, 4096), (513, 4096, 11008)):
         bad += check(loaded[storage], portable, dtype, *shape)
     if bad and storage == 'BF16':

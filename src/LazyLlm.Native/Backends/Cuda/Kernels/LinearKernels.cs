@@ -15,6 +15,8 @@ internal sealed class LinearKernels
 
     private const int GemvWarps = 4;
     private const uint GemmThreads = 128;
+    private const int MostFewRows = 16;
+    private const uint FewThreads = 64;
     private const uint HopperThreads = 384;
     private const int HopperTileRows = 128;
     private const int HopperRingBytes = 208 * 1024;
@@ -34,6 +36,7 @@ internal sealed class LinearKernels
     private readonly Kernel[] _gemv;
     private readonly Kernel? _large;
     private readonly Kernel? _small;
+    private readonly Kernel? _few;
     private readonly Kernel? _plain;
     private readonly Kernel[]? _hopper;
     private readonly Kernel? _single;
@@ -51,6 +54,7 @@ internal sealed class LinearKernels
         {
             _large = library.Get(GemmProgram(shape), "lazyllm_gemm_large");
             _small = library.Get(GemmProgram(shape), "lazyllm_gemm_small");
+            _few = library.Get(GemmProgram(shape), "lazyllm_gemm_few");
             if (KernelVariant.TakesHopper(device.ComputeCapability))
             {
                 _hopper = [.. HopperWidths.Select(width => library.Get(HopperProgram(shape), $"lazyllm_gemm_sm90_{width}"))];
@@ -147,10 +151,14 @@ internal sealed class LinearKernels
         {
             _large!.Launch(stream, new LaunchConfig(large, GemmThreads) { SharedBytes = 3 * (128 + 128) * 128, DependentLaunch = true }, args);
         }
-        else
+        else if (args.Count.Limit > MostFewRows)
         {
             uint small = Tiles(args.Count.Limit, 64) * Tiles(args.N, 32);
-            _small!.Launch(stream, new LaunchConfig(small, GemmThreads) { SharedBytes = 4 * (64 + 32) * 128, DependentLaunch = true }, args);
+            _small!.Launch(stream, new LaunchConfig(small, GemmThreads) { SharedBytes = 6 * (64 + 32) * 128, DependentLaunch = true }, args);
+        }
+        else
+        {
+            _few!.Launch(stream, new LaunchConfig(Tiles(args.N, 32), FewThreads) { SharedBytes = 8 * (MostFewRows + 32) * 128, DependentLaunch = true }, args);
         }
     }
 

@@ -12,9 +12,9 @@ public class LinearKernelsTests
         TestShapes.Of(
             [
                 (1, 8, 8), (1, 33, 64), (2, 31, 40), (3, 97, 264), (4, 128, 2056), (5, 127, 72), (7, 1, 88), (8, 255, 352),
-                (9, 8, 8), (9, 40, 24), (31, 104, 72), (32, 128, 128), (33, 136, 200), (64, 72, 1000), (65, 248, 64), (127, 136, 104), (131, 152, 136),
+                (9, 8, 8), (9, 40, 24), (12, 40, 1000), (31, 104, 72), (32, 128, 128), (33, 136, 200), (64, 72, 1000), (65, 248, 64), (127, 136, 104), (131, 152, 136),
             ],
-            [(1, 33, 64), (2, 31, 40), (4, 128, 2056), (7, 1, 88), (33, 136, 200), (131, 152, 136)]));
+            [(1, 33, 64), (2, 31, 40), (4, 128, 2056), (7, 1, 88), (12, 40, 1000), (33, 40, 700), (131, 152, 136)]));
 
     public static TheoryData<int, int, int> LlamaShapes => TestShapes.AreSmall
         ? new() { { 1, 64, 4096 }, { 16, 32, 4096 } }
@@ -85,7 +85,7 @@ public class LinearKernelsTests
         using var bench = new KernelBench(storage);
         float[] input = bench.Numbers(200 * k);
         float[] weights = bench.Numbers(n * k);
-        foreach (int[] counts in (int[][])[[1, 2, 3, 4, 5, 8], [9, 63, 65, 128, 200]])
+        foreach (int[] counts in (int[][])[[1, 2, 3, 4, 5, 8], [9, 16, 63, 65, 128, 200]])
         {
             float[]? first = null;
             foreach (int rows in counts)
@@ -102,6 +102,7 @@ public class LinearKernelsTests
     [Theory]
     [InlineData(8, 1)]
     [InlineData(8, 5)]
+    [InlineData(16, 9)]
     [InlineData(64, 9)]
     [InlineData(64, 0)]
     public void A_recorded_launch_reads_its_row_count_on_the_device(int limit, int rows)
