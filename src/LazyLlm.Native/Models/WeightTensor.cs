@@ -21,7 +21,7 @@ public abstract class WeightTensor
     /// <summary>Bytes of the whole tensor.</summary>
     public long ByteLength => (long)Rows * Columns * ElementSize;
 
-    /// <summary>Reads <paramref name="destination"/>.Length bytes of the tensor, starting <paramref name="byteOffset"/> bytes into it.</summary>
+    /// <summary>Reads <paramref name="destination"/>.Length bytes of the tensor, starting <paramref name="byteOffset"/> bytes into it. Several threads may read at once.</summary>
     /// <exception cref="Errors.ModelFormatException">The file is shorter than its header said, or cannot be read.</exception>
     public abstract void Read(long byteOffset, Span<byte> destination);
 }

@@ -1,3 +1,4 @@
+using System.Buffers;
 using LazyLlm.Native.Backends.Cuda.Execution;
 using LazyLlm.Native.Backends.Cuda.Memory;
 using LazyLlm.Native.Models;
@@ -5,26 +6,31 @@ using LazyLlm.Native.Models;
 namespace LazyLlm.Native.Backends.Cuda;
 
 /// <summary>
-/// Brings weights to the GPU through a ring of pinned buffers: while one is on its way, the next is filled from the
-/// file. Converts to the storage format and pads rows and columns with zeros on the way.
+/// Brings weights to the GPU through a ring of pinned buffers: while some are on their way, others are filled from the file, several
+/// at a time, since one processor copies slower than a GPU's bus. Converts to the storage format and pads rows and columns with
+/// zeros on the way. Everything has been sent after <see cref="Finish"/>.
 /// </summary>
 internal sealed class WeightUploader : IDisposable
 {
     /// <summary>Rows of gate, then of up, that follow each other in the weights of SwiGLU.</summary>
     public const int AlternatingRows = 8;
 
-    private const int SlotBytes = 8 << 20;
-    private const int Slots = 3;
+    private const int SlotBytes = 4 << 20;
+    private const int MostFillers = 8;
+
+    // Buffers that the copy engine works on while the others are filled.
+    private const int SlotsOnTheirWay = 3;
 
     private readonly CudaStream _stream;
     private readonly TensorType _storage;
     private readonly long _totalBytes;
     private readonly IProgress<LoadProgress>? _progress;
     private readonly CancellationToken _cancellation;
-    private readonly PinnedBuffer[] _slots = new PinnedBuffer[Slots];
-    private readonly CudaEvent[] _sent = new CudaEvent[Slots];
-    private byte[] _scratch = [];
-    private int _slot;
+    private readonly int _fillers = Math.Clamp(Environment.ProcessorCount - 1, 1, MostFillers);
+    private readonly Slot[] _slots;
+    private long _slotBytes;
+    private long _taken;
+    private long _sent;
     private long _bytesRead;
 
     public WeightUploader(CudaStream stream, TensorType storage, long totalBytes, IProgress<LoadProgress>? progress, CancellationToken cancellation)
@@ -34,13 +40,14 @@ internal sealed class WeightUploader : IDisposable
         _totalBytes = totalBytes;
         _progress = progress;
         _cancellation = cancellation;
+        _slots = new Slot[_fillers + SlotsOnTheirWay];
+        _slotBytes = Math.Min(SlotBytes, Math.Max(1 << 16, totalBytes));
         try
         {
-            long bytes = Math.Min(SlotBytes, Math.Max(1 << 16, totalBytes));
-            for (int i = 0; i < Slots; i++)
+            for (int i = 0; i < _slots.Length; i++)
             {
-                _slots[i] = new PinnedBuffer(stream.Context, bytes, "staging of weights");
-                _sent[i] = new CudaEvent(stream.Context);
+                _slots[i] = new Slot(new PinnedBuffer(stream.Context, _slotBytes, "staging of weights"));
+                _slots[i].Arrived = new CudaEvent(stream.Context);
             }
         }
         catch
@@ -76,36 +83,46 @@ internal sealed class WeightUploader : IDisposable
     /// <summary>Numbers as they are.</summary>
     public void Upload(ulong target, ReadOnlySpan<float> numbers)
     {
-        int piece = (int)(_slots[0].Bytes / sizeof(float));
+        int piece = (int)(_slotBytes / sizeof(float));
         while (!numbers.IsEmpty)
         {
             int count = Math.Min(piece, numbers.Length);
-            numbers[..count].CopyTo(NextSlot().AsSpan<float>(0, count));
-            Send(target, (long)count * sizeof(float));
+            Slot slot = TakeSlot(target, (long)count * sizeof(float));
+            numbers[..count].CopyTo(slot.Buffer.AsSpan<float>(0, count));
+            slot.Filled = Task.CompletedTask;
             target += (ulong)count * sizeof(float);
             numbers = numbers[count..];
         }
     }
 
     /// <summary>Waits until everything has arrived.</summary>
-    public void Finish() => _stream.Synchronize();
+    public void Finish()
+    {
+        SendAll();
+        _stream.Synchronize();
+    }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        // After a failure a copy may still be reading a slot.
-        for (int i = 0; i < Slots; i++)
+        // After a failure some may still be filled, and copies may still be reading.
+        for (; _sent < _taken; _sent++)
         {
-            if (_sent[i] is { } sent && _stream.Context.Health.Cause is null)
+            _slots[_sent % _slots.Length].Filled.ContinueWith(static _ => { }, TaskScheduler.Default).Wait();
+        }
+
+        foreach (Slot? slot in _slots)
+        {
+            if (slot?.Arrived is { } arrived && _stream.Context.Health.Cause is null)
             {
-                sent.Synchronize();
+                arrived.Synchronize();
             }
         }
 
-        for (int i = 0; i < Slots; i++)
+        foreach (Slot? slot in _slots)
         {
-            _sent[i]?.Dispose();
-            _slots[i]?.Dispose();
+            slot?.Arrived?.Dispose();
+            slot?.Buffer.Dispose();
         }
     }
 
@@ -114,7 +131,7 @@ internal sealed class WeightUploader : IDisposable
     private void UploadRows(ulong target, int rows, int columns, TensorType type, int unit, RowReader read)
     {
         int rowBytes = columns * TensorConversion.SizeOf(type);
-        int rowsPerSlot = (int)(_slots[0].Bytes / rowBytes) / unit * unit;
+        int rowsPerSlot = (int)(_slotBytes / rowBytes) / unit * unit;
         if (rowsPerSlot == 0)
         {
             ReplaceSlots((long)rowBytes * unit);
@@ -124,10 +141,10 @@ internal sealed class WeightUploader : IDisposable
         for (int row = 0; row < rows; row += rowsPerSlot)
         {
             _cancellation.ThrowIfCancellationRequested();
+            int first = row;
             int count = Math.Min(rowsPerSlot, rows - row);
-            read(row, count, NextSlot().AsSpan<byte>(0, count * rowBytes));
-            Send(target + ((ulong)row * (ulong)rowBytes), (long)count * rowBytes);
-            _progress?.Report(new LoadProgress(_bytesRead, _totalBytes));
+            Slot slot = TakeSlot(target + ((ulong)row * (ulong)rowBytes), (long)count * rowBytes);
+            slot.Filled = Task.Run(() => read(first, count, slot.Buffer.AsSpan<byte>(0, count * rowBytes)), CancellationToken.None);
         }
     }
 
@@ -136,7 +153,7 @@ internal sealed class WeightUploader : IDisposable
         int present = Math.Clamp(source.Rows - row, 0, count);
         int sourceBytes = source.Columns * source.ElementSize;
         int targetBytes = columns * TensorConversion.SizeOf(type);
-        _bytesRead += (long)present * sourceBytes;
+        Interlocked.Add(ref _bytesRead, (long)present * sourceBytes);
         target[(present * targetBytes)..].Clear();
         if (present == 0)
         {
@@ -149,41 +166,78 @@ internal sealed class WeightUploader : IDisposable
             return;
         }
 
-        if (_scratch.Length < present * sourceBytes)
-        {
-            _scratch = new byte[present * sourceBytes];
-        }
-
-        source.Read((long)row * sourceBytes, _scratch.AsSpan(0, present * sourceBytes));
+        byte[] scratch = ArrayPool<byte>.Shared.Rent(present * sourceBytes);
+        source.Read((long)row * sourceBytes, scratch.AsSpan(0, present * sourceBytes));
         int filled = source.Columns * TensorConversion.SizeOf(type);
         for (int i = 0; i < present; i++)
         {
             Span<byte> to = target.Slice(i * targetBytes, targetBytes);
-            TensorConversion.Convert(_scratch.AsSpan(i * sourceBytes, sourceBytes), source.Type, to[..filled], type);
+            TensorConversion.Convert(scratch.AsSpan(i * sourceBytes, sourceBytes), source.Type, to[..filled], type);
             to[filled..].Clear();
         }
+
+        ArrayPool<byte>.Shared.Return(scratch);
     }
 
-    private PinnedBuffer NextSlot()
+    /// <summary>The next buffer, free to be filled; before that, sends the one that has been filled the longest if enough are.</summary>
+    private Slot TakeSlot(ulong target, long bytes)
     {
-        _slot = (_slot + 1) % Slots;
-        _sent[_slot].Synchronize();
-        return _slots[_slot];
+        if (_taken - _sent == _fillers)
+        {
+            SendOldest();
+        }
+
+        Slot slot = _slots[_taken % _slots.Length];
+        slot.Arrived!.Synchronize();
+        slot.Target = target;
+        slot.Bytes = bytes;
+        slot.Filled = Task.CompletedTask;
+        _taken++;
+        return slot;
     }
 
-    private void Send(ulong target, long bytes)
+    private void SendOldest()
     {
-        _stream.Upload(target, _slots[_slot], 0, bytes);
-        _sent[_slot].Record(_stream);
+        Slot slot = _slots[_sent % _slots.Length];
+        slot.Filled.GetAwaiter().GetResult();
+        _sent++;
+        _stream.Upload(slot.Target, slot.Buffer, 0, slot.Bytes);
+        slot.Arrived!.Record(_stream);
+        _progress?.Report(new LoadProgress(Interlocked.Read(ref _bytesRead), _totalBytes));
+    }
+
+    private void SendAll()
+    {
+        while (_sent < _taken)
+        {
+            SendOldest();
+        }
     }
 
     private void ReplaceSlots(long bytes)
     {
-        for (int i = 0; i < Slots; i++)
+        SendAll();
+        foreach (Slot slot in _slots)
         {
-            _sent[i].Synchronize();
-            _slots[i].Dispose();
-            _slots[i] = new PinnedBuffer(_stream.Context, bytes, "staging of weights");
+            slot.Arrived!.Synchronize();
+            slot.Buffer.Dispose();
+            slot.Buffer = new PinnedBuffer(_stream.Context, bytes, "staging of weights");
         }
+
+        _slotBytes = bytes;
+    }
+
+    /// <summary>A pinned buffer, what fills it, and where it goes.</summary>
+    private sealed class Slot(PinnedBuffer buffer)
+    {
+        public PinnedBuffer Buffer { get; set; } = buffer;
+
+        public CudaEvent? Arrived { get; set; }
+
+        public Task Filled { get; set; } = Task.CompletedTask;
+
+        public ulong Target { get; set; }
+
+        public long Bytes { get; set; }
     }
 }

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using LazyLlm.Native.Backends.Cuda;
+using LazyLlm.Native.Errors;
 using LazyLlm.Native.Models;
 using Xunit;
 
@@ -68,9 +69,48 @@ public class WeightUploaderTests
         using var cancellation = new CancellationTokenSource();
         using var uploader = new WeightUploader(bench.Stream, TensorType.BFloat16, tensor.ByteLength, new Recorder(seen), cancellation.Token);
         uploader.UploadMatrix(bench.StoredFloats(800 * 104), tensor, 800, 104);
+        uploader.Finish();
         Assert.Equal(new LoadProgress(tensor.ByteLength, tensor.ByteLength), seen[^1]);
         cancellation.Cancel();
         Assert.Throws<OperationCanceledException>(() => uploader.UploadMatrix(bench.StoredFloats(800 * 104), tensor, 800, 104));
+    }
+
+    [Fact]
+    public void A_read_that_fails_in_the_middle_is_told_and_leaves_nothing()
+    {
+        using var bench = new KernelBench(TensorType.BFloat16);
+        ulong target = bench.StoredFloats(4000 * 104);
+        long before = bench.Context.Memory.PinnedBytesInUse;
+        using (var uploader = new WeightUploader(bench.Stream, TensorType.BFloat16, 1 << 16, null, default))
+        {
+            var error = Assert.Throws<ModelFormatException>(() =>
+            {
+                uploader.UploadMatrix(target, new BrokenTensor(4000, 100), 4000, 104);
+                uploader.Finish();
+            });
+            Assert.Equal("model.safetensors: cut off", error.Message);
+        }
+
+        Assert.Equal(before, bench.Context.Memory.PinnedBytesInUse);
+    }
+
+    private sealed class BrokenTensor(int rows, int columns) : WeightTensor
+    {
+        public override string Name => "broken";
+
+        public override TensorType Type => TensorType.Float32;
+
+        public override int Rows => rows;
+
+        public override int Columns => columns;
+
+        public override void Read(long byteOffset, Span<byte> destination)
+        {
+            if (byteOffset > ByteLength / 2)
+            {
+                throw new ModelFormatException("model.safetensors", "cut off");
+            }
+        }
     }
 
     private sealed class Recorder(List<LoadProgress> seen) : IProgress<LoadProgress>
