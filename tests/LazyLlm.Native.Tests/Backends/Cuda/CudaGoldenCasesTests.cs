@@ -2,6 +2,7 @@ using LazyLlm.Native.Backends.Cuda;
 using LazyLlm.Native.Inference;
 using LazyLlm.Native.Models;
 using LazyLlm.Native.Pruning;
+using LazyLlm.Native.Sampling;
 using LazyLlm.Native.Tests.Inference;
 using LazyLlm.Testing;
 using Xunit;
@@ -48,6 +49,34 @@ public class CudaGoldenCasesTests
         }
 
         Assert.Equal(dense.Step([7, 8, 9]).ToArray(), kept.Step([7, 8, 9]).ToArray());
+    }
+
+    [Theory]
+    [InlineData("none")]
+    [InlineData("2:0.5")]
+    public async Task A_story_reads_as_on_the_cpu(string schedule)
+    {
+        CudaTestDevice.Require();
+        string[] texts = [.. await Task.WhenAll(Story("cpu", schedule), Story("cuda", schedule))];
+        Assert.Equal(texts[0], texts[1]);
+        if (schedule == "none")
+        {
+            Assert.StartsWith("Once upon a time, there was a little girl named Lily. She loved to play outside", texts[1].TrimStart(), StringComparison.Ordinal);
+        }
+    }
+
+    private static async Task<string> Story(string device, string schedule)
+    {
+        var options = new EngineOptions { Device = device, Precision = Precision.Float32 };
+        using LlamaEngine engine = await LlamaEngine.LoadAsync(RepositoryFiles.Shared("golden", "models", "stories260K"), options);
+        using Session session = engine.CreateSession(PruningSchedule.Parse(schedule));
+        var text = new System.Text.StringBuilder();
+        await foreach (GeneratedToken token in session.GenerateAsync("", new SamplingOptions { MaxTokens = 60 }))
+        {
+            text.Append(token.Text);
+        }
+
+        return text.ToString();
     }
 
     private static async Task CheckRounded(GoldenCase golden)
