@@ -120,7 +120,7 @@ LAZYLLM_DEVICE void attend_rows(const AttentionArgs &args)
 
     // Keys of earlier steps do not wait for the kernel before, which writes those of this one.
     KeyBatch batch = {};
-    const i32 settled = args.count.state != nullptr ? args.count.state->slot_count - rows : EVERY_SLOT;
+    const i32 settled = args.count.state != nullptr ? args.count.state->slot_count - rows : 0;
     load_keys(args, batch, first + group, end, kv_head, lane, 0, settled);
     wait_for_dependencies();
     load_keys(args, batch, first + group, end, kv_head, lane, settled, EVERY_SLOT);

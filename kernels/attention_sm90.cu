@@ -328,6 +328,8 @@ LAZYLLM_KERNEL(lazyllm_attend_sm90, AttentionSm90Args, ATTEND_THREADS, 1)
         fence_mbarrier_init();
     }
     __syncthreads();
+    launch_dependents();
+    wait_for_dependencies();
 
     const i32 warpgroup = (i32)threadIdx.x / 128;
     if (warpgroup == 0)

@@ -143,12 +143,6 @@ template <int TileN> LAZYLLM_DEVICE void gemm(const GemmSm90Args &args)
     LAZYLLM_SHARED_BYTES(shared);
     Ring<TileN> &ring = *reinterpret_cast<Ring<TileN> *>(shared);
     const LinearArgs &linear = args.linear;
-    const i32 rows = row_count(linear.count);
-    const i32 tiles_m = (rows + TILE_M - 1) / TILE_M;
-    const i32 tiles_n = (linear.n + TileN - 1) / TileN;
-    const i32 depth = (linear.k + TILE_K - 1) / TILE_K;
-    const i32 warpgroup = (i32)threadIdx.x / 128;
-
     if (threadIdx.x == 0)
     {
         prefetch_tensor_map(&args.input);
@@ -161,7 +155,14 @@ template <int TileN> LAZYLLM_DEVICE void gemm(const GemmSm90Args &args)
         fence_mbarrier_init();
     }
     __syncthreads();
+    launch_dependents();
+    wait_for_dependencies();
 
+    const i32 rows = row_count(linear.count);
+    const i32 tiles_m = (rows + TILE_M - 1) / TILE_M;
+    const i32 tiles_n = (linear.n + TileN - 1) / TileN;
+    const i32 depth = (linear.k + TILE_K - 1) / TILE_K;
+    const i32 warpgroup = (i32)threadIdx.x / 128;
     RingPlace place = {0, 0u};
     if (warpgroup == 0)
     {

@@ -259,8 +259,8 @@ LAZYLLM_DEVICE void named_barrier_arrive(u32 id, u32 threads)
 
 // ---- Programmatic dependent launch (nothing below compute capability 9.0) ----
 
-// A kernel of a recorded stage may start while the kernels before it still run. Until it has waited, it may read what stood
-// there before the stage began and no kernel of a stage changes: weights, the step's state, positions and slots, K and V of
+// A kernel of a stage's layers may start while the kernels before it still run. Until it has waited, it may read what stood
+// there before the layers began and none of their kernels changes: weights, the step's state, positions and slots, K and V of
 // slots that are not the step's. It writes after it has waited. Every kernel that is launched so waits in at least one
 // block, so that its own end also means the end of those before it.
 

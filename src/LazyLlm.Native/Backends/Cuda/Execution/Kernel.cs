@@ -99,7 +99,7 @@ internal sealed unsafe class Kernel
             attributes[count++] = new CuLaunchAttribute { Id = CuLaunchAttribute.ClusterDimension, X = config.ClusterX, Y = 1, Z = 1 };
         }
 
-        if (config.DependentLaunch && stream.IsCapturing && context.Device.ComputeCapability.HasDependentLaunch)
+        if (config.DependentLaunch && context.Device.ComputeCapability.HasDependentLaunch)
         {
             attributes[count++] = new CuLaunchAttribute { Id = CuLaunchAttribute.ProgrammaticStreamSerialization, X = 1 };
         }

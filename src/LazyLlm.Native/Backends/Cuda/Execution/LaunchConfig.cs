@@ -35,9 +35,8 @@ internal readonly record struct LaunchConfig(uint GridX, uint BlockX)
     public uint ClusterX { get; init; } = 1;
 
     /// <summary>
-    /// Whether the kernel waits by itself for those before it (<c>wait_for_dependencies</c> in ptx.cuh), so that in a recording
-    /// it may start before they end (compute capability 9.0 and later). Outside of recordings it makes no difference: what a
-    /// kernel reads before it waits is only settled when a recording begins.
+    /// Whether the kernel waits by itself for those before it (<c>wait_for_dependencies</c> in ptx.cuh), so that it may start
+    /// before they end (compute capability 9.0 and later).
     /// </summary>
     public bool DependentLaunch { get; init; }
 

@@ -193,6 +193,7 @@ internal sealed class AttentionKernels
         var config = new LaunchConfig(Math.Min(tiles, (uint)_multiprocessors), HopperThreads)
         {
             SharedBytes = (uint)((HopperTileCount * HopperTile * panels * TensorMaps.BoxColumns * 2) + (HopperBarriers * sizeof(ulong))),
+            DependentLaunch = true,
         };
         ulong values = args.Keys + ((ulong)args.ValueOffset * (ulong)_shape.ElementSize);
         _hopper!.Launch(stream, config, new AttentionSm90Args

@@ -184,6 +184,7 @@ internal sealed class LinearKernels
         var config = new LaunchConfig(Math.Min(HopperTiles(args, width), (uint)_multiprocessors), HopperThreads)
         {
             SharedBytes = (uint)(stages * (stageBytes + (2 * sizeof(ulong)))),
+            DependentLaunch = true,
         };
         _hopper![choice].Launch(stream, config, new GemmSm90Args
         {
