@@ -12,13 +12,11 @@ internal static class CacheCommand
         var folder = new Option<string?>("--folder") { Description = $"The cache's folder; that of {KernelCache.FolderVariable}, or the usual one, by default.", HelpName = "DIR", Recursive = true };
         var json = new Option<bool>("--json") { Description = "Write JSON.", Recursive = true };
         var list = new Command("list", "List the compiled kernels.");
-        list.SetAction(arguments => List(Open(arguments.GetValue(folder), terminal), terminal, arguments.GetValue(json)));
+        list.SetAction(arguments => List(KernelCache.At(arguments.GetValue(folder)), terminal, arguments.GetValue(json)));
         var clear = new Command("clear", "Delete the compiled kernels; the next run compiles them again.");
-        clear.SetAction(arguments => Clear(Open(arguments.GetValue(folder), terminal), terminal, arguments.GetValue(json)));
+        clear.SetAction(arguments => Clear(KernelCache.At(arguments.GetValue(folder)), terminal, arguments.GetValue(json)));
         return new Command("cache", "List or clear the compiled kernels that are kept on disk.") { folder, json, list, clear };
     }
-
-    private static KernelCache Open(string? folder, Terminal terminal) => KernelCache.Open(folder, warning => terminal.Error.WriteLine($"lazyllm: {warning}"));
 
     private static int List(KernelCache cache, Terminal terminal, bool isJson)
     {
@@ -45,7 +43,7 @@ internal static class CacheCommand
             return ExitCode.Success;
         }
 
-        terminal.Out.WriteLine($"{cache.Folder ?? "kept in memory only"}: {Units.Count(entries.Count)} kernels, {Units.Bytes(entries.Sum(entry => entry.Bytes))}");
+        terminal.Out.WriteLine($"{cache.Folder ?? "no folder, for want of a home folder"}: {Units.Count(entries.Count)} kernels, {Units.Bytes(entries.Sum(entry => entry.Bytes))}");
         foreach (KernelCacheEntry entry in entries)
         {
             terminal.Out.WriteLine($"{entry.Target ?? "damaged",-14} {Units.Bytes(entry.Bytes),10}  {entry.Name ?? Path.GetFileName(entry.Path)}");
@@ -68,7 +66,7 @@ internal static class CacheCommand
         }
         else
         {
-            terminal.Out.WriteLine($"{cache.Folder ?? "kept in memory only"}: {Units.Count(count)} files deleted, {Units.Bytes(bytes)}");
+            terminal.Out.WriteLine($"{cache.Folder ?? "no folder, for want of a home folder"}: {Units.Count(count)} files deleted, {Units.Bytes(bytes)}");
         }
 
         return ExitCode.Success;

@@ -63,6 +63,7 @@ public class OtherCommandTests
         Assert.Equal(0, empty.Json.GetProperty("entries").GetArrayLength());
         Assert.Contains("0 kernels", (await CommandRun.RunAsync("cache", "list", "--folder", scratch["kernels"])).Succeeded().Out);
         Assert.Equal(0, (await CommandRun.RunAsync("cache", "clear", "--folder", scratch["kernels"], "--json")).Succeeded().Json.GetProperty("deleted_files").GetInt32());
+        Assert.False(Directory.Exists(scratch["kernels"]));
     }
 
     [Fact]

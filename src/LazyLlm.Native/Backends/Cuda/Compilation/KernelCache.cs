@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using LazyLlm.Native.Interop.Unix;
 
 namespace LazyLlm.Native.Backends.Cuda.Compilation;
@@ -6,9 +7,9 @@ namespace LazyLlm.Native.Backends.Cuda.Compilation;
 /// Compiled kernels on disk, in a folder of the user's own (mode 0700). Entries are written under a temporary name and
 /// renamed, so that a reader sees a whole entry or none, however many processes write and whenever one is killed;
 /// a digest is checked on reading. Where the folder cannot be used, everything still works, without it:
-/// <see cref="Problem"/> says why, once.
+/// <see cref="Problem"/> says why, once. Files that are not the cache's own, by their names, are left alone.
 /// </summary>
-public sealed class KernelCache
+public sealed partial class KernelCache
 {
     /// <summary>Names the cache's folder.</summary>
     public const string FolderVariable = "LAZYLLM_CACHE_DIR";
@@ -56,11 +57,19 @@ public sealed class KernelCache
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
+            cache.Report($"{cache.Folder} is of no use: {e.Message.TrimEnd('.')}. Name another folder in {FolderVariable}.");
             cache.Folder = null;
-            cache.Report(e.Message);
         }
 
         return cache;
+    }
+
+    /// <summary>The cache as it stands, to look at or to clear: nothing is made, and no mode is changed.</summary>
+    /// <param name="folder">The folder; null for <see cref="DefaultFolder"/>.</param>
+    public static KernelCache At(string? folder = null)
+    {
+        folder ??= DefaultFolder();
+        return new KernelCache(folder is null ? null : Path.GetFullPath(folder), null);
     }
 
     /// <summary>The folder where nobody names another: <c>LAZYLLM_CACHE_DIR</c>, else the user's cache folder. Null if there is none.</summary>
@@ -93,23 +102,35 @@ public sealed class KernelCache
 
     /// <summary>Deletes every entry, leftover and stored source.</summary>
     /// <returns>How many files went, and their bytes.</returns>
+    /// <exception cref="IOException">Some could not be deleted; the rest is.</exception>
     public (int Count, long Bytes) Clear()
     {
         int count = 0;
         long bytes = 0;
-        foreach (string path in Entries().Concat(Leftovers()).Concat(StoredSources()))
+        var left = new List<string>();
+        foreach (string path in Entries().Concat(Leftovers()).Concat(SourceFolders()).ToList())
         {
-            long size = new FileInfo(path) is { Exists: true } file ? file.Length : 0;
+            FileInfo[] files = Directory.Exists(path) ? new DirectoryInfo(path).GetFiles() : [new FileInfo(path)];
+            long size = files.Sum(file => file.Exists ? file.Length : 0);
             if (TryDelete(path))
             {
-                count++;
+                count += files.Length;
                 bytes += size;
+            }
+            else
+            {
+                left.Add(path);
             }
         }
 
-        if (Folder is not null && Directory.Exists(Path.Combine(Folder, SourcesFolder)))
+        if (left.Count > 0)
         {
-            Directory.Delete(Path.Combine(Folder, SourcesFolder), recursive: true);
+            throw new IOException($"{left.Count} of {left.Count + count} files could not be deleted, the first {left[0]}. The folder must be writable.");
+        }
+
+        if (Folder is not null && Path.Combine(Folder, SourcesFolder) is string sources && Directory.Exists(sources) && !Directory.EnumerateFileSystemEntries(sources).Any())
+        {
+            TryDelete(sources);
         }
 
         return (count, bytes);
@@ -132,7 +153,9 @@ public sealed class KernelCache
                 return null;
             }
 
-            if (KernelCacheFile.Read(path) is { } file && KernelCacheFile.Decode(file, key) is { } kernel)
+            // While others could write here, they could have put an entry of theirs under this name.
+            bool isOwn = !OperatingSystem.IsLinux() || FileOwner.IsCurrentUser(path);
+            if (isOwn && KernelCacheFile.Read(path) is { } file && KernelCacheFile.Decode(file, key) is { } kernel)
             {
                 return kernel;
             }
@@ -232,11 +255,17 @@ public sealed class KernelCache
         if (OperatingSystem.IsLinux() && !FileOwner.IsCurrentUser(folder))
         {
             // Whoever owns the folder could put other machine code into it.
-            throw new UnauthorizedAccessException($"{folder} belongs to another user.");
+            throw new UnauthorizedAccessException("it belongs to another user");
         }
 
-        if (!OperatingSystem.IsWindows() && (File.GetUnixFileMode(folder) & ~Private) != 0)
+        if (!OperatingSystem.IsWindows() && (File.GetUnixFileMode(folder) & ~Private) is not 0 and UnixFileMode open)
         {
+            // A folder that others use too stays theirs.
+            if ((open & UnixFileMode.StickyBit) != 0 || Directory.EnumerateFileSystemEntries(folder).Any(path => !IsOwn(Path.GetFileName(path))))
+            {
+                throw new UnauthorizedAccessException("it is open to other users, and holds other things than kernels");
+            }
+
             File.SetUnixFileMode(folder, Private);
         }
 
@@ -297,7 +326,8 @@ public sealed class KernelCache
         try
         {
             var file = new FileInfo(path);
-            CompiledKernel? kernel = KernelCacheFile.Read(path) is { } content ? KernelCacheFile.Decode(content, []) : null;
+            byte[] key = Convert.FromHexString(Path.GetFileNameWithoutExtension(path));
+            CompiledKernel? kernel = KernelCacheFile.Read(path) is { } content ? KernelCacheFile.Decode(content, key) : null;
             return new KernelCacheEntry(path, kernel?.Name, kernel?.Target, file.Length, file.LastWriteTimeUtc);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -307,15 +337,25 @@ public sealed class KernelCache
         }
     }
 
-    private IEnumerable<string> Entries() => Folder is null ? [] : Directory.EnumerateFiles(Folder, "*" + EntrySuffix);
+    private static bool IsOwn(string name) => EntryName().IsMatch(name) || LeftoverName().IsMatch(name) || name == SourcesFolder;
 
-    private IEnumerable<string> Leftovers() => Folder is null ? [] : Directory.EnumerateFileSystemEntries(Folder, "*" + TemporarySuffix);
+    [GeneratedRegex("^[0-9a-f]{64}\\.kernel\\z")]
+    private static partial Regex EntryName();
 
-    private IEnumerable<string> StoredSources()
-    {
-        string? folder = Folder is null ? null : Path.Combine(Folder, SourcesFolder);
-        return Directory.Exists(folder) ? Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories) : [];
-    }
+    [GeneratedRegex("^([0-9a-f]{64}\\.kernel\\.)?[0-9a-f]{32}\\.tmp\\z")]
+    private static partial Regex LeftoverName();
+
+    [GeneratedRegex("^[0-9a-f]{16}\\z")]
+    private static partial Regex SourceFolderName();
+
+    private static IEnumerable<string> Named(string? folder, Regex name) =>
+        Directory.Exists(folder) ? Directory.EnumerateFileSystemEntries(folder).Where(path => name.IsMatch(Path.GetFileName(path))) : [];
+
+    private IEnumerable<string> Entries() => Named(Folder, EntryName());
+
+    private IEnumerable<string> Leftovers() => Named(Folder, LeftoverName());
+
+    private IEnumerable<string> SourceFolders() => Named(Folder is null ? null : Path.Combine(Folder, SourcesFolder), SourceFolderName());
 
     private void RemoveLeftovers()
     {

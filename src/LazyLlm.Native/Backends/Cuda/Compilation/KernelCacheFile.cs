@@ -43,12 +43,12 @@ internal static class KernelCacheFile
     /// <exception cref="IOException">It cannot be read.</exception>
     public static byte[]? Read(string path) => new FileInfo(path).Length <= MaxBytes ? File.ReadAllBytes(path) : null;
 
-    /// <summary>Reads an entry; null unless it is whole and, where a key is given, that key's.</summary>
+    /// <summary>Reads an entry; null unless it is whole and the key's.</summary>
     public static CompiledKernel? Decode(byte[] file, ReadOnlySpan<byte> key)
     {
         if (file.Length < ContentStart
             || !file.AsSpan(0, KeyStart).SequenceEqual(Encoding.ASCII.GetBytes(Version))
-            || (!key.IsEmpty && !file.AsSpan(KeyStart, key.Length).SequenceEqual(key))
+            || !file.AsSpan(KeyStart, SHA256.HashSizeInBytes).SequenceEqual(key)
             || !file.AsSpan(DigestStart, SHA256.HashSizeInBytes).SequenceEqual(Digest(file)))
         {
             return null;

@@ -152,12 +152,7 @@ public sealed class KernelCacheTests : IDisposable
         }
 
         Directory.CreateDirectory(Folder);
-        using (var chown = System.Diagnostics.Process.Start("chown", ["12345", Folder]))
-        {
-            chown.WaitForExit();
-            Assert.Equal(0, chown.ExitCode);
-        }
-
+        GiveAway(Folder);
         var warnings = new List<string>();
         KernelCompiler compiler = Compiler(new FakeToolchain(), warn: warnings.Add);
         compiler.Compile(Add);
@@ -241,8 +236,8 @@ public sealed class KernelCacheTests : IDisposable
     public void Leftovers_of_killed_writers_go_when_they_are_old()
     {
         Compiler(new FakeToolchain()).Compile(Add);
-        string old = Path.Combine(Folder, "0123.kernel.abc.tmp");
-        string young = Path.Combine(Folder, "4567.kernel.abc.tmp");
+        string old = Path.Combine(Folder, $"{new string('0', 64)}.kernel.{new string('a', 32)}.tmp");
+        string young = Path.Combine(Folder, $"{new string('1', 64)}.kernel.{new string('a', 32)}.tmp");
         File.WriteAllText(old, "half an ent");
         File.WriteAllText(young, "half an ent");
         File.SetLastWriteTimeUtc(old, DateTime.UtcNow.AddHours(-2));
@@ -260,17 +255,114 @@ public sealed class KernelCacheTests : IDisposable
         KernelCompiler compiler = Compiler(new FakeToolchain());
         compiler.Compile(Add);
         compiler.Compile(Multiply);
-        File.WriteAllText(Path.Combine(Folder, "damaged.kernel"), "?");
+        string damaged = Path.Combine(Folder, new string('0', 64) + ".kernel");
+        File.WriteAllText(damaged, "?");
+        // Another's under this name: whole, and damaged all the same.
+        string swapped = Path.Combine(Folder, new string('1', 64) + ".kernel");
+        File.Copy(PathOf(compiler, Add), swapped);
 
         IReadOnlyList<KernelCacheEntry> entries = compiler.Cache.List();
-        Assert.Equal([null, "add.cu[WIDTH=4]", "multiply.cu"], entries.Select(entry => entry.Name));
-        Assert.Equal("sm_80", entries[1].Target);
+        Assert.Equal([null, null, "add.cu[WIDTH=4]", "multiply.cu"], entries.Select(entry => entry.Name));
+        Assert.Equal([damaged, swapped], entries.Take(2).Select(entry => entry.Path).Order());
+        Assert.Equal("sm_80", entries[2].Target);
         Assert.All(entries, entry => Assert.Equal(new FileInfo(entry.Path).Length, entry.Bytes));
 
         long sources = Sources.All.Sum(file => (long)file.Text.Length);
-        Assert.Equal((6, entries.Sum(entry => entry.Bytes) + sources), compiler.Cache.Clear());
+        Assert.Equal((7, entries.Sum(entry => entry.Bytes) + sources), compiler.Cache.Clear());
         Assert.Empty(Directory.GetFileSystemEntries(Folder));
         Assert.Equal((0, 0L), compiler.Cache.Clear());
+    }
+
+    [Fact]
+    public void What_is_not_the_caches_own_stays()
+    {
+        Directory.CreateDirectory(Path.Combine(Folder, "sources", "mine"));
+        string[] others = [Path.Combine(Folder, "notes.tmp"), Path.Combine(Folder, "linux.kernel"), Path.Combine(Folder, "sources", "mine", "a.cu")];
+        foreach (string path in others)
+        {
+            File.WriteAllText(path, "precious");
+            File.SetLastWriteTimeUtc(path, DateTime.UtcNow.AddYears(-1));
+        }
+
+        if (!OperatingSystem.IsWindows())
+        {
+            File.SetUnixFileMode(Folder, (UnixFileMode)0b111_000_000);
+        }
+
+        KernelCompiler compiler = Compiler(new FakeToolchain());
+        compiler.Compile(Add);
+        Assert.Single(compiler.Cache.List());
+        Assert.Equal(4, compiler.Cache.Clear().Count);
+        Assert.All(others, path => Assert.Equal("precious", File.ReadAllText(path)));
+        Assert.Empty(compiler.Cache.List());
+    }
+
+    [Fact]
+    public void A_folder_that_others_use_too_keeps_its_mode_and_is_not_used()
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Assert.Skip("Windows has no file modes.");
+            return;
+        }
+
+        const UnixFileMode Open = (UnixFileMode)0b111_101_101;
+        Directory.CreateDirectory(Folder);
+        File.WriteAllText(Path.Combine(Folder, "letter.txt"), "dear all");
+        File.SetUnixFileMode(Folder, Open);
+        var warnings = new List<string>();
+        KernelCompiler compiler = Compiler(new FakeToolchain(), warn: warnings.Add);
+        compiler.Compile(Add);
+
+        Assert.Null(compiler.Cache.Folder);
+        Assert.Contains(Folder, Assert.Single(warnings), StringComparison.Ordinal);
+        Assert.Equal(Open, File.GetUnixFileMode(Folder));
+        Assert.Single(Directory.GetFileSystemEntries(Folder));
+    }
+
+    [Fact]
+    public void Another_users_entry_is_not_taken()
+    {
+        if (!OperatingSystem.IsLinux() || Environment.UserName != "root")
+        {
+            Assert.Skip("Only root can give a file away.");
+        }
+
+        KernelCompiler compiler = Compiler(new FakeToolchain());
+        compiler.Compile(Add);
+        GiveAway(PathOf(compiler, Add));
+
+        var toolchain = new FakeToolchain();
+        Assert.False(Compiler(toolchain).Compile(Add).FromCache);
+        Assert.True(Compiler(new FakeToolchain()).Compile(Add).FromCache);
+    }
+
+    [Fact]
+    public void Looking_at_a_cache_makes_and_changes_nothing()
+    {
+        KernelCache absent = KernelCache.At(Folder);
+        Assert.Empty(absent.List());
+        Assert.Equal((0, 0L), absent.Clear());
+        Assert.False(Directory.Exists(Folder));
+
+        Compiler(new FakeToolchain()).Compile(Add);
+        if (!OperatingSystem.IsWindows())
+        {
+            File.SetUnixFileMode(Folder, (UnixFileMode)0b111_101_101);
+        }
+
+        Assert.Equal("add.cu[WIDTH=4]", Assert.Single(KernelCache.At(Folder).List()).Name);
+        if (!OperatingSystem.IsWindows())
+        {
+            Assert.Equal((UnixFileMode)0b111_101_101, File.GetUnixFileMode(Folder));
+        }
+    }
+
+    private static void GiveAway(string path)
+    {
+        using var chown = System.Diagnostics.Process.Start("chown", ["12345", path]);
+        chown.WaitForExit();
+        Assert.Equal(0, chown.ExitCode);
     }
 
     private static string Hex(byte[] key) => Convert.ToHexString(key);
