@@ -24,6 +24,9 @@ internal static class CudaLibraries
 
     static CudaLibraries() => NativeLibrary.SetDllImportResolver(typeof(CudaLibraries).Assembly, Resolve);
 
+    /// <summary>Whether a driver was found.</summary>
+    internal static bool HasDriver => Volatile.Read(ref _driver) is not null;
+
     /// <summary>Opens the driver, unless it is open.</summary>
     /// <param name="path">File or folder to use; null for the environment variable or the search.</param>
     /// <exception cref="DeviceException">It could not be found; the message lists every place tried.</exception>
@@ -35,6 +38,7 @@ internal static class CudaLibraries
         DriverVariable,
         OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"],
         LibrarySearch.Driver,
+        nameof(CudaDriver.cuDriverGetVersion),
         "Install NVIDIA's driver (the CUDA toolkit is not needed), name its file in " + DriverVariable + ", or run with the device cpu.");
 
     /// <summary>Opens NVRTC, unless it is open.</summary>
@@ -52,6 +56,7 @@ internal static class CudaLibraries
             NvrtcVariable,
             LibrarySearch.NvrtcNames(major),
             () => LibrarySearch.Nvrtc(major),
+            nameof(Nvrtc.nvrtcVersion),
             $"Install it without a toolkit, for example with \"pip install nvidia-cuda-nvrtc{(major >= 13 ? string.Empty : "-cu12")}\", or name its file in {NvrtcVariable}.");
     }
 
@@ -62,6 +67,7 @@ internal static class CudaLibraries
         string variable,
         string[] names,
         Func<IEnumerable<string>> search,
+        string function,
         string advice)
     {
         string? chosen = path ?? (Environment.GetEnvironmentVariable(variable) is { Length: > 0 } value ? value : null);
@@ -69,7 +75,7 @@ internal static class CudaLibraries
         {
             if (loaded is null)
             {
-                loaded = LoadedLibrary.Open(what, chosen is null ? search() : Expand(chosen, names), advice);
+                loaded = LoadedLibrary.Open(what, chosen is null ? search() : Expand(chosen, names), function, advice);
             }
             else if (path is not null && !Expand(path, names).Contains(loaded.Path))
             {

@@ -10,12 +10,13 @@ namespace LazyLlm.Native.Interop.Cuda;
 /// <param name="Path">The file, as far as it can be told; else the name that was asked for.</param>
 internal sealed record LoadedLibrary(nint Handle, string Path)
 {
-    /// <summary>Opens the first candidate that loads.</summary>
+    /// <summary>Opens the first candidate that loads and has a function.</summary>
     /// <param name="what">The library in plain words, for the error.</param>
     /// <param name="candidates">Names (left to the system's own search) and full paths.</param>
+    /// <param name="function">A function that every version of the library has: another library of the name is passed over.</param>
     /// <param name="advice">What to do when none loads.</param>
     /// <exception cref="DeviceException">None loaded; the message lists every name and path with the loader's reason.</exception>
-    internal static LoadedLibrary Open(string what, IEnumerable<string> candidates, string advice)
+    internal static LoadedLibrary Open(string what, IEnumerable<string> candidates, string function, string advice)
     {
         var trace = new StringBuilder();
         foreach (string candidate in candidates)
@@ -30,7 +31,13 @@ internal sealed record LoadedLibrary(nint Handle, string Path)
                 try
                 {
                     nint handle = NativeLibrary.Load(candidate);
-                    return new LoadedLibrary(handle, Locate(candidate));
+                    if (NativeLibrary.TryGetExport(handle, function, out _))
+                    {
+                        return new LoadedLibrary(handle, Locate(candidate));
+                    }
+
+                    NativeLibrary.Free(handle);
+                    reason = $"another library: it has no function {function}";
                 }
                 catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
                 {

@@ -19,7 +19,7 @@ public sealed class LoadedLibraryTests : IDisposable
         File.WriteAllText(garbage, "not a library");
         const string Bare = "liblazyllm-nowhere.so.7";
 
-        DeviceException error = Assert.Throws<DeviceException>(() => LoadedLibrary.Open("The driver", [absent, garbage, Bare], "Install it."));
+        DeviceException error = Assert.Throws<DeviceException>(() => LoadedLibrary.Open("The driver", [absent, garbage, Bare], "strlen", "Install it."));
 
         Assert.StartsWith("The driver could not be loaded. Install it. Tried:", error.Message, StringComparison.Ordinal);
         Assert.Contains($"{absent}: no such file", error.Message, StringComparison.Ordinal);
@@ -42,10 +42,23 @@ public sealed class LoadedLibraryTests : IDisposable
             Assert.Skip("Names a library of Linux.");
         }
 
-        LoadedLibrary library = LoadedLibrary.Open("The C library", ["/nowhere/libc.so.6", "libc.so.6"], string.Empty);
+        LoadedLibrary library = LoadedLibrary.Open("The C library", ["/nowhere/libc.so.6", "libc.so.6"], "strlen", string.Empty);
 
         Assert.NotEqual(0, library.Handle);
         Assert.True(File.Exists(library.Path), library.Path);
+    }
+
+    [Fact]
+    public void A_library_that_is_another_one_is_passed_over_and_named()
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            Assert.Skip("Names libraries of Linux.");
+        }
+
+        DeviceException error = Assert.Throws<DeviceException>(() => LoadedLibrary.Open("The driver", ["libm.so.6", "libc.so.6"], "cuDriverGetVersion", string.Empty));
+        Assert.Contains("libm.so.6: another library: it has no function cuDriverGetVersion", error.Message, StringComparison.Ordinal);
+        Assert.EndsWith("libm.so.6", LoadedLibrary.Open("The mathematics library", ["libc.so.6", "libm.so.6"], "cos", string.Empty).Path, StringComparison.Ordinal);
     }
 
     [Fact]
