@@ -1,6 +1,7 @@
 using System.Buffers;
 using LazyLlm.Native.Backends.Cuda.Execution;
 using LazyLlm.Native.Backends.Cuda.Memory;
+using LazyLlm.Native.Errors;
 using LazyLlm.Native.Models;
 
 namespace LazyLlm.Native.Backends.Cuda;
@@ -105,18 +106,19 @@ internal sealed class WeightUploader : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        // After a failure some may still be filled, and copies may still be reading.
+        // After a failure some slots may still be filled, and copies may still be reading others.
         for (; _sent < _taken; _sent++)
         {
             _slots[_sent % _slots.Length].Filled.ContinueWith(static _ => { }, TaskScheduler.Default).Wait();
         }
 
-        foreach (Slot? slot in _slots)
+        try
         {
-            if (slot?.Arrived is { } arrived && _stream.Context.Health.Cause is null)
-            {
-                arrived.Synchronize();
-            }
+            _stream.Synchronize();
+        }
+        catch (DeviceException)
+        {
+            // The failure that led here, or the next call to the device, says what is wrong; the slots go in any case.
         }
 
         foreach (Slot? slot in _slots)

@@ -84,6 +84,17 @@ public sealed class CudaFaultsTests : IDisposable
         Assert.Equal(3, Request(operations).Length);
     }
 
+    [Fact]
+    public void A_load_that_fails_gives_its_staging_memory_back_at_once_whatever_else_fails()
+    {
+        long pinned = CudaTestDevice.Get("pinned_bytes");
+        long alive = CudaTestDevice.Get("live_bytes");
+        CudaTestDevice.Set("fail.sync", $"2+:{OutOfMemory}");
+        Assert.Throws<DeviceMemoryException>(() => Load());
+        // No finalizer has run.
+        Assert.Equal((pinned, alive), (CudaTestDevice.Get("pinned_bytes"), CudaTestDevice.Get("live_bytes")));
+    }
+
     [Theory]
     [MemberData(nameof(RequestFaults))]
     public void A_request_that_fails_leaks_nothing_and_the_engine_goes_on(string kind, int code)
