@@ -31,11 +31,18 @@ internal static class LazyLlmTool
         {
             return Fail(terminal, error.Message, ExitCode.Usage);
         }
+        catch (KernelCompilationException error)
+        {
+            // Nobody else would show the compiler's log.
+            Fail(terminal, FirstLine(error), ExitCode.Device);
+            await terminal.Error.WriteLineAsync(error.Log).ConfigureAwait(false);
+            return ExitCode.Device;
+        }
         catch (DeviceException error)
         {
-            // What follows the first line (paths tried, a compiler's log) is what doctor is there to show.
-            string firstLine = error.Message.Split('\n')[0].TrimEnd('\r', ':', ' ');
-            return Fail(terminal, firstLine.Length == error.Message.Length ? firstLine : $"{firstLine}: see 'lazyllm doctor'.", ExitCode.Device);
+            // What follows the first line (the paths tried) is what doctor is there to show.
+            string firstLine = FirstLine(error);
+            return Fail(terminal, firstLine.Length == error.Message.Length ? firstLine : $"{firstLine}{(firstLine.EndsWith('.') ? " See" : ": see")} 'lazyllm doctor'.", ExitCode.Device);
         }
         catch (Exception error) when (error is LazyLlmException or IOException or UnauthorizedAccessException)
         {
@@ -95,6 +102,8 @@ internal static class LazyLlmTool
         };
         return await result.InvokeAsync(invocation, terminal.Interrupt.Token).ConfigureAwait(false);
     }
+
+    private static string FirstLine(DeviceException error) => error.Message.Split('\n')[0].TrimEnd('\r', ':', ' ');
 
     private static int Fail(Terminal terminal, string message, int exitCode)
     {

@@ -1,7 +1,6 @@
 using System.Diagnostics;
-using LazyLlm.Testing;
 
-namespace LazyLlm.Native.Tests.Standin;
+namespace LazyLlm.Testing;
 
 /// <summary>The stand-in driver of tests/cuda-standin, built by its own script once per test run where it is not up to date.</summary>
 internal static class StandinBuild

@@ -71,6 +71,7 @@ internal static class KernelsCommand
             if (compiled.Usage.Count == 0)
             {
                 faults.Add($"{compiled.Name}: the compiler's log does not say what its kernels take.");
+                table.Add(compiled.Name, compiled.Target, "?", "?", "?", "?");
             }
 
             foreach (KernelUsage usage in compiled.Usage)

@@ -29,7 +29,8 @@ public sealed class DeviceMemoryException : DeviceException
             return $"Not enough memory for {what}. {advice}";
         }
 
-        string free = available < 0 ? "not that many are free" : $"{available:N0} are free ({requested - available:N0} too few)";
+        string missing = available < requested ? $" ({requested - available:N0} too few)" : string.Empty;
+        string free = available < 0 ? "not that many are free" : $"{available:N0} are free{missing}";
         return $"Not enough memory for {what}: {requested:N0} bytes are needed, {free}. {advice}";
     }
 }

@@ -9,7 +9,7 @@ public sealed class KernelCompilationException : DeviceException
     /// <param name="log">The compiler's whole log.</param>
     /// <param name="location">File and line of the first error, if the log names one.</param>
     public KernelCompilationException(string kernel, string problem, string log, string? location)
-        : base($"{location ?? kernel}: {kernel} did not compile: {problem}{(log.Length == 0 ? string.Empty : Environment.NewLine + log)}")
+        : base($"{(location is null ? string.Empty : location + ": ")}{kernel} did not compile: {problem}{(log.Length == 0 ? string.Empty : Environment.NewLine + log)}")
     {
         Kernel = kernel;
         Log = log;

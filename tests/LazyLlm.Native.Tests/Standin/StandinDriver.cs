@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using LazyLlm.Testing;
 using Xunit;
 
 namespace LazyLlm.Native.Tests.Standin;

@@ -62,6 +62,6 @@ internal sealed class MemoryPlan
         var half = new MemoryPlan(new DeviceShape(_shape.Config, TensorType.BFloat16), _contextLength);
         return _shape.Storage == TensorType.Float32 && half.TotalBytes <= freeBytes
             ? "In bf16 precision it would fit."
-            : $"The weights alone take {WeightBytes:N0}: no context would fit. Free memory on this GPU, use a larger one, or run with the device cpu.";
+            : $"The weights take {WeightBytes:N0}, and {Reserve:N0} are left to the driver and the kernels: no context would fit. Free memory on this GPU, use a larger one, or run with the device cpu.";
     }
 }

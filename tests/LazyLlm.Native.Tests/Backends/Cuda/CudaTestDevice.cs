@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
 using LazyLlm.Native.Backends.Cuda.Compilation;
 using LazyLlm.Native.Backends.Cuda.Execution;
-using LazyLlm.Native.Tests.Standin;
 using LazyLlm.Testing;
 using Xunit;
 
@@ -16,6 +15,9 @@ internal static unsafe class CudaTestDevice
 {
     private const string DriverVariable = "LAZYLLM_CUDA_DRIVER";
     private const string NvrtcVariable = "LAZYLLM_NVRTC";
+
+    // Threads of a block run in a random order, as none is promised: what depends on one comes out wrong.
+    private const string ThreadOrder = "20240714";
 
     private static readonly Lazy<string?> Problem = new(Prepare);
     private static readonly Lazy<KernelCompiler> SharedCompiler = new(OpenCompiler);
@@ -87,7 +89,11 @@ internal static unsafe class CudaTestDevice
     public static void Fail(string kind, int nth) => Set("fail." + kind, nth.ToString(System.Globalization.CultureInfo.InvariantCulture));
 
     /// <summary>Options, faults and errors as at the start.</summary>
-    public static void Reset() => s_reset();
+    public static void Reset()
+    {
+        s_reset();
+        ShuffleThreads();
+    }
 
     private static byte[] Utf8(string text) => System.Text.Encoding.UTF8.GetBytes(text + '\0');
 
@@ -129,6 +135,16 @@ internal static unsafe class CudaTestDevice
         s_set = (delegate* unmanaged[Cdecl]<byte*, byte*, int>)NativeLibrary.GetExport(library, "standin_set");
         s_get = (delegate* unmanaged[Cdecl]<byte*, long>)NativeLibrary.GetExport(library, "standin_get");
         s_reset = (delegate* unmanaged[Cdecl]<void>)NativeLibrary.GetExport(library, "standin_reset");
+        ShuffleThreads();
         return null;
+    }
+
+    private static void ShuffleThreads()
+    {
+        // LAZYLLM_STANDIN may choose another order.
+        if (Get("thread_order") == 0)
+        {
+            Set("thread_order", ThreadOrder);
+        }
     }
 }
