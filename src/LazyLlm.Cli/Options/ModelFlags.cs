@@ -67,19 +67,39 @@ internal sealed class ModelFlags
     /// <param name="cancellation">Checked between pieces of weights.</param>
     public async Task<LlamaEngine> LoadAsync(ParseResult arguments, Notes notes, CancellationToken cancellation, string? folder = null)
     {
-        using Notes.LoadingBar? bar = notes.CreateLoadingBar();
-        return await LlamaEngine.LoadAsync(folder ?? Folder(arguments)!, Read(arguments), bar, cancellation).ConfigureAwait(false);
+        LlamaEngine engine;
+        using (Notes.LoadingBar? bar = notes.CreateLoadingBar())
+        {
+            engine = await LlamaEngine.LoadAsync(folder ?? Folder(arguments)!, Read(arguments), bar, cancellation).ConfigureAwait(false);
+        }
+
+        return Told(engine, notes);
     }
 
     /// <summary>Brings weights that come from no folder onto the device.</summary>
     public async Task<LlamaEngine> LoadAsync(ParseResult arguments, ModelWeights weights, Notes notes, CancellationToken cancellation)
     {
-        using Notes.LoadingBar? bar = notes.CreateLoadingBar();
-        return await LlamaEngine.LoadAsync(weights, Read(arguments), bar, cancellation).ConfigureAwait(false);
+        LlamaEngine engine;
+        using (Notes.LoadingBar? bar = notes.CreateLoadingBar())
+        {
+            engine = await LlamaEngine.LoadAsync(weights, Read(arguments), bar, cancellation).ConfigureAwait(false);
+        }
+
+        return Told(engine, notes);
     }
 
     /// <summary>The longest sequence asked for, or null.</summary>
     public int? Context(ParseResult arguments) => arguments.GetValue(_context);
+
+    private static LlamaEngine Told(LlamaEngine engine, Notes notes)
+    {
+        foreach (string note in engine.Notes)
+        {
+            notes.Write($"lazyllm: {note.ReplaceLineEndings(" ")}");
+        }
+
+        return engine;
+    }
 
     private EngineOptions Read(ParseResult arguments) => new()
     {

@@ -21,13 +21,14 @@ public sealed class LlamaEngine : IDisposable
     private int _isDisposed;
 
     /// <summary>An engine around a loaded model.</summary>
-    internal LlamaEngine(ModelFolder folder, TextTokenizer? tokenizer, IOperations operations, int contextLength, string? tokenizerObstacle = null)
+    internal LlamaEngine(ModelFolder folder, TextTokenizer? tokenizer, IOperations operations, int contextLength, string? tokenizerObstacle = null, IReadOnlyList<string>? notes = null)
     {
         Folder = folder;
         Tokenizer = tokenizer;
         _tokenizerObstacle = tokenizerObstacle;
         _operations = operations;
         ContextLength = contextLength;
+        Notes = notes ?? [];
     }
 
     /// <summary>What the folder says of the model: shape, tensors, advice for generation, identity. Its files are closed.</summary>
@@ -50,6 +51,12 @@ public sealed class LlamaEngine : IDisposable
 
     /// <summary>The device, in words.</summary>
     public string DeviceName => _operations.DeviceName;
+
+    /// <summary>
+    /// What makes the engine slower than it might be, in plain words: a GPU that cannot serve, kernels that cannot be kept on disk.
+    /// Empty while all is well.
+    /// </summary>
+    public IReadOnlyList<string> Notes { get; }
 
     /// <summary>Bytes that the weights take on the device.</summary>
     public long WeightBytes => _operations.WeightBytes;
@@ -235,7 +242,8 @@ public sealed class LlamaEngine : IDisposable
         string? obstacle = null;
         TextTokenizer? tokenizer = options.TokenizerPath is null && folder.Tensors.Count == 0 ? null : TokenizerFolder.Load(folder.Path, options.TokenizerPath, out obstacle);
         tokenizer?.RequireFits(folder.Config.VocabularySize);
-        IOperations operations = DeviceChoice.Load(folder.Weights, options with { ContextLength = contextLength }, progress, cancellation);
-        return new LlamaEngine(folder, tokenizer, operations, contextLength, obstacle);
+        var notes = new List<string>();
+        IOperations operations = DeviceChoice.Load(folder.Weights, options with { ContextLength = contextLength }, notes, progress, cancellation);
+        return new LlamaEngine(folder, tokenizer, operations, contextLength, obstacle, notes);
     }
 }

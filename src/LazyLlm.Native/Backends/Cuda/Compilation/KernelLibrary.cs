@@ -32,6 +32,11 @@ internal sealed class KernelLibrary : IDisposable
         {
             Module(program);
         }
+
+        if (_compiler.Cache.Problem is string problem)
+        {
+            _context.Notes.Add(problem);
+        }
     }
 
     /// <summary>Finds a kernel, compiling and loading its program where that has not been done.</summary>

@@ -42,6 +42,9 @@ internal sealed class CudaContext : SafeHandle
     /// </summary>
     public CudaStream? WorkStream { get; set; }
 
+    /// <summary>What makes work in this context slower than it might be, in plain words. Filled while a model is loaded.</summary>
+    public List<string> Notes { get; } = [];
+
     /// <summary>Whether every launch is waited for.</summary>
     public bool LaunchesSynchronously { get; }
 
