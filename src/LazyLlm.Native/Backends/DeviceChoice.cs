@@ -57,6 +57,7 @@ internal static class DeviceChoice
 
         CudaOperations Gpu(int number)
         {
+            CudaSupport.CheckContext(contextLength);
             var cuda = new CudaOptions
             {
                 Ordinal = number,

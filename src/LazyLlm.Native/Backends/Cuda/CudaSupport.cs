@@ -1,3 +1,4 @@
+using LazyLlm.Native.Backends.Cuda.Kernels;
 using LazyLlm.Native.Errors;
 using LazyLlm.Native.Models;
 
@@ -22,8 +23,23 @@ internal static class CudaSupport
         {
             throw Unsupported($"{config.HeadCount} query heads over {config.KeyValueHeadCount} K/V heads", "whole groups of query heads per K/V head");
         }
+
+        if (config.HeadCount > ImportanceKernels.MostHeads)
+        {
+            throw Unsupported($"{config.HeadCount:N0} query heads", $"up to {ImportanceKernels.MostHeads}");
+        }
+    }
+
+    /// <summary>Refuses sequences that are longer than the kernels can choose tokens from.</summary>
+    /// <exception cref="DeviceException">The message says what was asked for, and what is supported.</exception>
+    public static void CheckContext(int contextLength)
+    {
+        if (contextLength > SelectKernels.MostTokens)
+        {
+            throw Unsupported($"a context of {contextLength:N0} tokens", $"up to {SelectKernels.MostTokens:N0}");
+        }
     }
 
     private static DeviceException Unsupported(string found, string supported) =>
-        new($"The CUDA kernels do not support {found}; they support {supported}. Run this model with the device cpu.");
+        new($"The CUDA kernels do not support {found}; they support {supported}. Run with the device cpu.");
 }

@@ -1,5 +1,6 @@
 using LazyLlm.Native.Backends.Cuda.Execution;
 using LazyLlm.Native.Backends.Cuda.Memory;
+using LazyLlm.Native.Errors;
 
 namespace LazyLlm.Native.Backends.Cuda;
 
@@ -130,8 +131,14 @@ internal sealed class CudaWorkspace : IWorkspace
     }
 
     /// <summary>At least <paramref name="bytes"/> bytes for one operation's use; what stood there is lost when it grows.</summary>
+    /// <exception cref="DeviceMemoryException">More is asked for than addresses are reserved for.</exception>
     public ulong Scratch(long bytes)
     {
+        if (bytes > _scratch.MaxBytes)
+        {
+            throw new DeviceMemoryException("scratch memory of a pass", bytes, _scratch.MaxBytes, "Let fewer rows score the tokens (the schedule's option 'queries'), or take a shorter prompt.");
+        }
+
         _scratch.EnsureCapacity(bytes);
         return _scratch.Pointer;
     }
