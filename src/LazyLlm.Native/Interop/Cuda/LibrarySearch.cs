@@ -17,15 +17,14 @@ internal static class LibrarySearch
     }
 
     /// <summary>
-    /// Names and paths for NVRTC. The version that matches the driver's CUDA version comes before a newer one, whose
-    /// machine code that driver may refuse.
+    /// Names and paths for NVRTC. The version that matches the driver's CUDA version is looked for everywhere before another
+    /// one is taken: the driver may refuse the machine code of a newer one.
     /// </summary>
     /// <param name="driverMajor">Major CUDA version of the driver.</param>
     internal static IEnumerable<string> Nvrtc(int driverMajor)
     {
-        string[] names = NvrtcNames(driverMajor);
-        IEnumerable<string> paths = NvrtcFolders().Distinct().SelectMany(folder => names.Select(name => Path.Combine(folder, name)));
-        return names.Concat(paths);
+        string[] folders = [.. NvrtcFolders().Distinct()];
+        return NvrtcNames(driverMajor).SelectMany(name => folders.Select(folder => Path.Combine(folder, name)).Prepend(name));
     }
 
     /// <summary>The file names of NVRTC, the best first.</summary>

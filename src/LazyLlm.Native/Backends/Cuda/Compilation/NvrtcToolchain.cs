@@ -126,7 +126,15 @@ internal sealed unsafe partial class NvrtcToolchain : IKernelToolchain
     {
         string? folder = System.IO.Path.GetDirectoryName(path);
         string pattern = OperatingSystem.IsWindows() ? $"nvrtc-builtins64_{major}{minor}.dll" : $"libnvrtc-builtins.so.{major}.{minor}*";
-        return string.IsNullOrEmpty(folder) ? null : Directory.EnumerateFiles(folder, pattern).Order(StringComparer.Ordinal).FirstOrDefault();
+        try
+        {
+            return string.IsNullOrEmpty(folder) ? null : Directory.EnumerateFiles(folder, pattern).Order(StringComparer.Ordinal).FirstOrDefault();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // A folder may let its files be opened and not be listed; NVRTC then finds its built-ins or says that it does not.
+            return null;
+        }
     }
 
     private static DeviceException Failure(NvrtcResult result, string kernel, string log) => result switch
