@@ -25,10 +25,15 @@ internal sealed partial class ServedModel : IDisposable
         Name = options.ModelName ?? engine.Folder.Name;
         Scheduler = new Scheduler(engine, options.Scheduling with { TimeLimit = options.Scheduling.TimeLimit ?? options.TimeLimit });
         ILogger log = (options.Logging ?? NullLoggerFactory.Instance).CreateLogger<LlamaServer>();
-        if (log.IsEnabled(LogLevel.Information))
+        Scheduler.Ended += answer =>
         {
-            Scheduler.Ended += answer => Log(log, answer);
-        }
+            // Also where nobody is left to be told: whoever waits for the fault must hear of it.
+            NoteFault(answer.Failure);
+            if (log.IsEnabled(LogLevel.Information))
+            {
+                Log(log, answer);
+            }
+        };
     }
 
     public LlamaServerOptions Options { get; }
@@ -61,7 +66,7 @@ internal sealed partial class ServedModel : IDisposable
     public void EndAll() => _stopNow.Cancel();
 
     /// <summary>Notes an error that ends the device's service, if it is one.</summary>
-    public void NoteFault(Exception error)
+    public void NoteFault(Exception? error)
     {
         if (error is DeviceLostException lost)
         {
@@ -92,6 +97,7 @@ internal sealed partial class ServedModel : IDisposable
     }
 
     [LoggerMessage(
+        EventId = 1,
         Level = LogLevel.Information,
         Message = "answer {Number} ({Operation}): {Outcome}, {PromptTokens} prompt tokens ({ReusedTokens} reused), {GeneratedTokens} generated, queue {QueueMs:0.0} ms, first token {TtftMs:0.0} ms, total {TotalMs:0.0} ms")]
     private static partial void LogAnswer(

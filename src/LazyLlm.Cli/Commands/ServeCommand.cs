@@ -125,7 +125,7 @@ internal sealed class ServeCommand
             Address = address,
             Port = arguments.GetValue(_port) is >= 0 and <= IPEndPoint.MaxPort and int port ? port : throw new UsageException($"--port: found {arguments.GetValue(_port)}, expected 0 to {IPEndPoint.MaxPort}."),
             ApiKey = ReadKey(arguments),
-            ModelName = arguments.GetValue(_name),
+            ModelName = arguments.GetValue(_name) is "" ? throw new UsageException($"{_name.Name}: found an empty name, expected at least one character.") : arguments.GetValue(_name),
             Pruning = _prune.Read(arguments),
             Scheduling = new SchedulerOptions { RunningLimit = Count(arguments, _parallel), QueueLimit = Count(arguments, _queue) },
             MaxTokensLimit = Count(arguments, _maxTokens),
@@ -142,12 +142,26 @@ internal sealed class ServeCommand
             throw new UsageException("--api-key and --api-key-file: found both, expected one.");
         }
 
-        string? key = given ?? (file is null ? Environment.GetEnvironmentVariable(KeyVariable) : File.ReadAllText(file).Trim());
+        string? key = given ?? (file is null ? Environment.GetEnvironmentVariable(KeyVariable) : ReadKeyFile(file));
+        string source = given is not null ? _key.Name : file is not null ? _keyFile.Name : KeyVariable;
         return key switch
         {
             null => null,
-            "" => throw new UsageException($"{(given is not null ? "--api-key" : file is not null ? "--api-key-file" : KeyVariable)}: found an empty key; leave it out to ask for none."),
+            "" => throw new UsageException($"{source}: found an empty key; leave it out to ask for none."),
+            _ when key.Any(c => c is <= ' ' or > '~') => throw new UsageException($"{source}: found a key with spaces or other than ASCII, expected printable ASCII characters."),
             _ => key,
         };
+    }
+
+    private string ReadKeyFile(string file)
+    {
+        try
+        {
+            return File.ReadAllText(file).Trim();
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"{_keyFile.Name}: {file} cannot be read: {error.Message}", error);
+        }
     }
 }

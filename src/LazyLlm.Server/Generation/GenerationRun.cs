@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 using System.Text;
+using LazyLlm.Native.Errors;
 using LazyLlm.Native.Inference;
 using LazyLlm.Native.Scheduling;
 using LazyLlm.Server.Http;
@@ -42,7 +43,7 @@ internal sealed class GenerationRun : IDisposable
         {
             foreach (GenerationRequest request in _plan.Requests)
             {
-                _answers.Add(_model.Scheduler.Submit(request, _ending.Token));
+                _answers.Add(Submit(request));
             }
 
             await (_plan.Streams ? StreamAsync() : CollectAsync()).ConfigureAwait(false);
@@ -57,6 +58,19 @@ internal sealed class GenerationRun : IDisposable
     }
 
     public void Dispose() => _ending.Dispose();
+
+    private ScheduledAnswer Submit(GenerationRequest request)
+    {
+        try
+        {
+            return _model.Scheduler.Submit(request, _ending.Token);
+        }
+        catch (DeviceMemoryException memory)
+        {
+            // More than the whole budget: trying again is in vain, unlike where memory runs out on the way.
+            throw new ApiException(400, ApiException.InvalidRequest, memory.Message, code: "exceeds_memory");
+        }
+    }
 
     private static string ReasonName(FinishReason finish) => finish == FinishReason.Stop ? "stop" : "length";
 

@@ -63,7 +63,12 @@ internal sealed partial class ErrorResponses(ServedModel model)
             case OperationCanceledException or ObjectDisposedException when model.IsDraining:
                 return Stopping();
             case BadHttpRequestException bad:
-                return new ApiException(bad.StatusCode, ApiException.InvalidRequest, bad.StatusCode == 413 ? $"The body is longer than {model.Options.BodyLimit} bytes." : bad.Message);
+                return new ApiException(bad.StatusCode, ApiException.InvalidRequest, bad.StatusCode switch
+                {
+                    413 => $"The body is longer than {model.Options.BodyLimit} bytes, the server's limit.",
+                    408 => "The body arrives too slowly.",
+                    _ => bad.Message,
+                });
             case LazyLlmException failure:
                 LogFailure(_log, failure);
                 return new ApiException(500, ApiException.ServerError, failure.Message);

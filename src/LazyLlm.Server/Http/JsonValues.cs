@@ -19,8 +19,8 @@ internal static class JsonValues
         }
         catch (InvalidOperationException)
         {
-            // How System.Text.Json refuses half of a surrogate pair.
-            throw ApiException.Invalid(field, "expected valid Unicode, found half of a surrogate pair.");
+            // How System.Text.Json refuses half of a surrogate pair, and bytes that are no UTF-8.
+            throw ApiException.Invalid(field, "expected valid Unicode, found half of a surrogate pair or bytes that are no UTF-8.");
         }
     }
 

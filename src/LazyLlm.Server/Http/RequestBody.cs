@@ -61,8 +61,8 @@ internal static class RequestBody
         }
 
         string expected = message[(message.IndexOf(Conversion, StringComparison.Ordinal) + Conversion.Length)..];
-        string kind = expected.Contains("Int32", StringComparison.Ordinal) ? $"a whole number from {int.MinValue} to {int.MaxValue}"
-            : expected.Contains("Int64", StringComparison.Ordinal) ? $"a whole number from {long.MinValue} to {long.MaxValue}"
+        string kind = expected.Contains("Int32", StringComparison.Ordinal) ? "a whole number of at most 2147483647"
+            : expected.Contains("Int64", StringComparison.Ordinal) ? "a whole number of at most 9223372036854775807"
             : expected.Contains("Single", StringComparison.Ordinal) ? "a number"
             : expected.Contains("Boolean", StringComparison.Ordinal) ? "true or false"
             : expected.Contains("String", StringComparison.Ordinal) ? "a string"

@@ -1,8 +1,17 @@
 namespace LazyLlm.Server.Monitor;
 
 /// <summary>A prompt to run dense and pruned.</summary>
-/// <param name="Prompt">The text.</param>
-/// <param name="Pruning">The pruning schedule; the server's where null.</param>
-/// <param name="MaxTokens">Tokens to generate.</param>
-/// <param name="Chat">Whether the text is a user's message, to be put into the model's chat form.</param>
-internal sealed record ComparisonRequest(string? Prompt, string? Pruning = null, int? MaxTokens = null, bool Chat = false);
+internal sealed class ComparisonRequest
+{
+    /// <summary>The text.</summary>
+    public string? Prompt { get; set; }
+
+    /// <summary>The pruning schedule; the server's where null.</summary>
+    public string? Pruning { get; set; }
+
+    /// <summary>Tokens to generate.</summary>
+    public int? MaxTokens { get; set; }
+
+    /// <summary>Whether the text is a user's message, to be put into the model's chat form.</summary>
+    public bool Chat { get; set; }
+}

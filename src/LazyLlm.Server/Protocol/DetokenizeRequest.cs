@@ -1,4 +1,7 @@
 namespace LazyLlm.Server.Protocol;
 
 /// <summary>A request to <c>/detokenize</c>.</summary>
-internal sealed record DetokenizeRequest(int[]? Tokens);
+internal sealed class DetokenizeRequest
+{
+    public int[]? Tokens { get; set; }
+}

@@ -1,4 +1,7 @@
 namespace LazyLlm.Server.Protocol;
 
 /// <summary>What a stream has besides its text.</summary>
-internal sealed record StreamOptions(bool? IncludeUsage);
+internal sealed class StreamOptions
+{
+    public bool? IncludeUsage { get; set; }
+}
