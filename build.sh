@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One script for everything: ./build.sh [verb]. build.ps1 has the same verbs.
 #   (none)      restore, build, and run the demo
-#   test        build the stand-in driver, check the kernels as device code, run all tests
+#   test        build the stand-in driver, check the kernels as device code, fetch the packages of the tests in JavaScript, run all tests
 #   bench       run the CPU benchmarks; further arguments go to the benchmark program (./build.sh bench help)
 #   pack        make the NuGet packages and the native archives in artifacts/packages
 #   check-packages  pack, and try what was packed from outside the repository
@@ -18,6 +18,14 @@ build() {
     dotnet build LazyLlm.Native.sln --configuration Release --verbosity quiet --nologo
 }
 
+# The page in a browser, and OpenAI's client. Where there is no npm, or no registry, those tests skip and say so.
+javascript_packages() {
+    command -v npm > /dev/null || return 0
+    for folder in tests/LazyLlm.Server.Tests/monitor tests/LazyLlm.Server.Tests/openai; do
+        [ "$folder/node_modules/.package-lock.json" -nt "$folder/package-lock.json" ] || npm ci --prefix "$folder" --no-audit --no-fund --silent || echo "build.sh: no packages for $folder." >&2
+    done
+}
+
 case "$verb" in
 "")
     build
@@ -27,6 +35,7 @@ test)
     build
     tests/cuda-standin/build.sh artifacts/cuda-standin
     tests/cuda-standin/check-device-code.sh
+    javascript_packages
     exec dotnet test --solution LazyLlm.Native.sln --configuration Release --no-build "$@"
     ;;
 bench)

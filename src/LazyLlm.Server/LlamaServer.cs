@@ -25,6 +25,9 @@ namespace LazyLlm.Server;
 /// </summary>
 public sealed class LlamaServer : IAsyncDisposable
 {
+    /// <summary>How long cancelled requests have to tell their clients so.</summary>
+    private static readonly TimeSpan LastWordsTime = TimeSpan.FromSeconds(1);
+
     private readonly WebApplication _application;
     private readonly ServedModel _model;
     private readonly SemaphoreSlim _stopping = new(1);
@@ -108,8 +111,14 @@ public sealed class LlamaServer : IAsyncDisposable
             await using (cancellation.UnsafeRegister(static model => ((ServedModel)model!).EndAll(), _model))
             {
                 await _model.Scheduler.StopAsync(cancellation).ConfigureAwait(false);
-                // What is left are answers on their way through sockets; the host's own limit ends those of clients that do not read.
-                await _application.StopAsync(cancellation).ConfigureAwait(false);
+            }
+
+            // What is left are answers on their way through sockets, among them the news that there will be no more of one.
+            // The host's own limit ends those of clients that do not read, or a shorter one where there is no time.
+            using var hurry = new CancellationTokenSource();
+            await using (cancellation.UnsafeRegister(static hurry => ((CancellationTokenSource)hurry!).CancelAfter(LastWordsTime), hurry))
+            {
+                await _application.StopAsync(hurry.Token).ConfigureAwait(false);
             }
         }
         finally

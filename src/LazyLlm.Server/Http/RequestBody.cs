@@ -61,12 +61,12 @@ internal static class RequestBody
         }
 
         string expected = message[(message.IndexOf(Conversion, StringComparison.Ordinal) + Conversion.Length)..];
-        string kind = expected.Contains("Int32", StringComparison.Ordinal) ? "a whole number of at most 2147483647"
+        string kind = expected.Contains("[]", StringComparison.Ordinal) ? "an array"
+            : expected.Contains("Int32", StringComparison.Ordinal) ? "a whole number of at most 2147483647"
             : expected.Contains("Int64", StringComparison.Ordinal) ? "a whole number of at most 9223372036854775807"
             : expected.Contains("Single", StringComparison.Ordinal) ? "a number"
             : expected.Contains("Boolean", StringComparison.Ordinal) ? "true or false"
             : expected.Contains("String", StringComparison.Ordinal) ? "a string"
-            : expected.Contains("[]", StringComparison.Ordinal) ? "an array"
             : "an object";
         string? field = error.Path is { Length: > 2 } path ? path[2..] : null;
         return field is null ? ApiException.Invalid(null, $"The body is not {kind}.") : ApiException.Invalid(field, $"expected {kind}.");
