@@ -7,6 +7,7 @@ return args switch
 {
     ["cpu", .. string[] rest] => CpuBenchmark.Run(rest),
     ["scheduler", .. string[] rest] => SchedulerBenchmark.Run(rest),
+    ["server", .. string[] rest] => await ServerBenchmark.RunAsync(rest),
     ["kernels", .. string[] rest] => Kernels(rest),
     ["host", .. string[] rest] => HostBenchmark.Run(rest),
     ["cuda-kernels", .. string[] rest] => CudaKernelBenchmark.Run(rest),
@@ -26,6 +27,7 @@ static int Usage()
 {
     Console.Error.WriteLine("usage: bench cpu [--model DIR] [--length N] [--rounds N] [--threads N] [--prune SCHEDULE] [--json FILE]");
     Console.Error.WriteLine("       bench scheduler [--model DIR] [--layers N] [--device NAME] [--threads N] [--length N] [--tokens N] [--prune SCHEDULE] [--rounds N] [--json FILE]");
+    Console.Error.WriteLine("       bench server [--model DIR] [--device NAME] [--threads N] [--length N] [--tokens N] [--prune SCHEDULE] [--rounds N] [--json FILE]");
     Console.Error.WriteLine("       bench kernels [options of BenchmarkDotNet]");
     Console.Error.WriteLine("       bench host [options of BenchmarkDotNet]");
     Console.Error.WriteLine("       bench cuda-kernels [--shape NAME] [--sizes full|quick|tiny] [--only GROUP...] [--json FILE]");

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Text.Json;
 using LazyLlm.Native.Inference;
 using LazyLlm.Native.Models;
 using LazyLlm.Native.Pruning;
@@ -18,7 +17,7 @@ internal sealed class SchedulerBenchmark(LlamaEngine engine, PruningSchedule sch
 {
     private static readonly int[] Counts = [1, 2, 4, 8, 16];
 
-    private readonly Dictionary<string, List<double>> _samples = [];
+    private readonly Samples _samples = new();
 
     /// <summary>Runs the benchmark; see the usage in Program.cs.</summary>
     public static int Run(string[] arguments)
@@ -47,13 +46,8 @@ internal sealed class SchedulerBenchmark(LlamaEngine engine, PruningSchedule sch
             PruningSchedule schedule = PruningSchedule.Parse(Option("--prune", "none"));
             var benchmark = new SchedulerBenchmark(engine, schedule, int.Parse(Option("--length", "64")), int.Parse(Option("--tokens", "16")));
             Console.WriteLine($"{engine.DeviceName}, {engine.WeightBytes / 1e6:F0} MB of weights, prompts of {benchmark.Length} tokens, {schedule}, {rounds} rounds");
-            Dictionary<string, double> results = benchmark.Measure(rounds);
-            foreach ((string name, double value) in results)
-            {
-                Console.WriteLine($"{name,-52} {value,12:G5}");
-            }
-
-            File.WriteAllText(json, JsonSerializer.Serialize(results, JsonSerializerOptions.Default));
+            benchmark.Measure(rounds);
+            benchmark._samples.Report(json);
             return 0;
         }
         finally
@@ -64,15 +58,15 @@ internal sealed class SchedulerBenchmark(LlamaEngine engine, PruningSchedule sch
 
     private int Length => length;
 
-    private Dictionary<string, double> Measure(int rounds)
+    private void Measure(int rounds)
     {
         using var scheduler = new Scheduler(engine, new SchedulerOptions { RunningLimit = Counts[^1], PrefillLimit = Counts[^1], UnreadLimit = 2 * tokens });
         for (int round = -1; round < rounds; round++)
         {
             foreach (int count in Counts)
             {
-                Note($"{count} at once, tokens/s", Together(scheduler, count).GetAwaiter().GetResult());
-                Note($"{count} at once / 1", Latest($"{count} at once, tokens/s") / Latest("1 at once, tokens/s"));
+                _samples.Note($"{count} at once, tokens/s", Together(scheduler, count).GetAwaiter().GetResult());
+                _samples.Note($"{count} at once / 1", _samples.Latest($"{count} at once, tokens/s") / _samples.Latest("1 at once, tokens/s"));
             }
 
             // In turns, several times a round: a first token takes a few milliseconds on a small model.
@@ -81,8 +75,8 @@ internal sealed class SchedulerBenchmark(LlamaEngine engine, PruningSchedule sch
                 GenerationRequest request = Request(round + i, 2 * tokens);
                 Run(request, "session", Session(request)).GetAwaiter().GetResult();
                 Run(request, "scheduler", scheduler.Submit(request).ReadAllAsync()).GetAwaiter().GetResult();
-                Note("TTFT: scheduler - session, ms", Latest("TTFT: scheduler, ms") - Latest("TTFT: session, ms"));
-                Note("decode: scheduler / session, tokens/s", Latest("decode: session, ms") / Latest("decode: scheduler, ms"));
+                _samples.Note("TTFT: scheduler - session, ms", _samples.Latest("TTFT: scheduler, ms") - _samples.Latest("TTFT: session, ms"));
+                _samples.Note("decode: scheduler / session, tokens/s", _samples.Latest("decode: session, ms") / _samples.Latest("decode: scheduler, ms"));
             }
 
             if (round < 0)
@@ -91,8 +85,6 @@ internal sealed class SchedulerBenchmark(LlamaEngine engine, PruningSchedule sch
                 _samples.Clear();
             }
         }
-
-        return _samples.ToDictionary(s => s.Key, s => Median(s.Value));
     }
 
     /// <summary>Tokens per second while all of them decode.</summary>
@@ -133,8 +125,8 @@ internal sealed class SchedulerBenchmark(LlamaEngine engine, PruningSchedule sch
             first = first == 0 ? Stopwatch.GetTimestamp() : first;
         }
 
-        Note($"TTFT: {name}, ms", Stopwatch.GetElapsedTime(start, first).TotalMilliseconds);
-        Note($"decode: {name}, ms", Stopwatch.GetElapsedTime(first).TotalMilliseconds / (request.Sampling.MaxTokens!.Value - 1));
+        _samples.Note($"TTFT: {name}, ms", Stopwatch.GetElapsedTime(start, first).TotalMilliseconds);
+        _samples.Note($"decode: {name}, ms", Stopwatch.GetElapsedTime(first).TotalMilliseconds / (request.Sampling.MaxTokens!.Value - 1));
     }
 
     private GenerationRequest Request(int seed, int count)
@@ -146,23 +138,5 @@ internal sealed class SchedulerBenchmark(LlamaEngine engine, PruningSchedule sch
             Schedule = schedule,
             Sampling = new SamplingOptions { Temperature = 0, MaxTokens = count, IgnoreEndTokens = true },
         };
-    }
-
-    private void Note(string name, double value)
-    {
-        if (!_samples.TryGetValue(name, out List<double>? samples))
-        {
-            _samples[name] = samples = [];
-        }
-
-        samples.Add(value);
-    }
-
-    private double Latest(string name) => _samples[name][^1];
-
-    private static double Median(List<double> samples)
-    {
-        double[] sorted = [.. samples.Order()];
-        return (sorted[sorted.Length / 2] + sorted[(sorted.Length - 1) / 2]) / 2;
     }
 }
