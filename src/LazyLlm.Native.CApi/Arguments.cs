@@ -25,6 +25,15 @@ internal static unsafe class Arguments
         }
     }
 
+    /// <summary>Checks a field that is kept for later versions: what is zero today may mean something then.</summary>
+    public static void RequireZero(int reserved, string name)
+    {
+        if (reserved != 0)
+        {
+            CallException.Throw(ResultCode.InvalidArgument, $"{name}: reserved is {reserved}, expected 0. Set what you do not use to zero.");
+        }
+    }
+
     public static int Count(void* data, nuint count, string name)
     {
         if (data is null && count > 0)

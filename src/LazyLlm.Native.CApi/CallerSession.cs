@@ -12,7 +12,7 @@ namespace LazyLlm.Native.CApi;
 /// A session as C callers see it: a loop that the host drives token by token. Whoever uses it enters and exits it;
 /// a second caller is refused.
 /// </summary>
-internal sealed class CallerSession(LlamaEngine engine, Session session)
+internal sealed class CallerSession(LlamaEngine engine, Session session) : IDisposable
 {
     private const int Idle = 0;
     private const int Busy = 1;
@@ -42,28 +42,16 @@ internal sealed class CallerSession(LlamaEngine engine, Session session)
     /// <summary>Numbers per row of logits.</summary>
     public int VocabularySize => engine.Config.VocabularySize;
 
-    public void Enter()
-    {
-        ProgressCallback.RefuseReentry();
-        switch (Interlocked.CompareExchange(ref _state, Busy, Idle))
-        {
-            case Busy:
-                CallException.Throw(ResultCode.Busy, "Another caller is using this session. A session belongs to one caller at a time.");
-                break;
-            case Closed:
-                CallException.Throw(ResultCode.InvalidHandle, "The session was closed.");
-                break;
-        }
-    }
+    /// <summary>Makes the session the caller's until <see cref="Exit"/>.</summary>
+    public void Enter() => Enter(Busy);
+
+    /// <summary>Makes the session the caller's for good, to dispose it: nobody can enter it again.</summary>
+    public void EnterLast() => Enter(Closed);
 
     public void Exit() => Volatile.Write(ref _state, Idle);
 
-    /// <summary>Frees the session that the caller has entered; nobody can enter it again.</summary>
-    public void Close()
-    {
-        Volatile.Write(ref _state, Closed);
-        session.Dispose();
-    }
+    /// <summary>Frees the caches.</summary>
+    public void Dispose() => session.Dispose();
 
     public CallerSession Fork()
     {
@@ -78,6 +66,7 @@ internal sealed class CallerSession(LlamaEngine engine, Session session)
         _tokens.Clear();
         _logits = [];
         EndGeneration();
+        _start = 0;
     }
 
     public void Append(string text)
@@ -114,8 +103,15 @@ internal sealed class CallerSession(LlamaEngine engine, Session session)
     /// <summary>Takes embeddings in place of tokens.</summary>
     public void Prefill(ReadOnlySpan<float> embeddings, ProgressCallback? progress)
     {
-        EndGeneration();
+        if (session.PendingTokens > 0)
+        {
+            CallException.Throw(ResultCode.InvalidArgument, $"embeddings: {session.PendingTokens} tokens are pending before them; prefill those first.");
+        }
+
+        long start = Stopwatch.GetTimestamp();
         Compute(progress, embeddings);
+        EndGeneration();
+        _start = _start == 0 ? start : _start;
     }
 
     /// <summary>Chooses the next token; it comes again until <see cref="Deliver"/> is called. Allocates nothing per token.</summary>
@@ -159,6 +155,20 @@ internal sealed class CallerSession(LlamaEngine engine, Session session)
             KeyValueBytes = statistics.KeyValueBytes,
             AuxBytes = statistics.AuxBytes,
         };
+    }
+
+    private void Enter(int state)
+    {
+        ProgressCallback.RefuseReentry();
+        switch (Interlocked.CompareExchange(ref _state, state, Idle))
+        {
+            case Busy:
+                CallException.Throw(ResultCode.Busy, "Another caller is using this session. A session belongs to one caller at a time.");
+                break;
+            case Closed:
+                CallException.Throw(ResultCode.InvalidHandle, "The session was closed.");
+                break;
+        }
     }
 
     private void Generate(ProgressCallback? progress)
@@ -231,7 +241,11 @@ internal sealed class CallerSession(LlamaEngine engine, Session session)
         _answer = null;
         _finish = FinishReason.None;
         _isUndelivered = false;
-        _start = 0;
-        _generatedTokens = 0;
+        if (_generatedTokens > 0)
+        {
+            // Without a token, what was computed so far is on the way to the next first one.
+            _start = 0;
+            _generatedTokens = 0;
+        }
     }
 }

@@ -20,6 +20,11 @@ internal static unsafe class EngineExports
             Arguments.RequireNotNull(engine, "engine");
             *engine = 0;
             string folder = Arguments.Text(path, pathLength, "path");
+            if (folder.Length == 0)
+            {
+                CallException.Throw(ResultCode.InvalidArgument, "path is empty, expected a model folder.");
+            }
+
             if (options is not null)
             {
                 Arguments.RequireSize(&options->StructSize, sizeof(EngineOptionsLayout), "lazyllm_engine_options");
@@ -42,9 +47,7 @@ internal static unsafe class EngineExports
         try
         {
             ProgressCallback.RefuseReentry();
-            LlamaEngine closed = HandleTable.Get<LlamaEngine>(engine);
-            HandleTable.Remove(engine);
-            closed.Dispose();
+            HandleTable.Take<LlamaEngine>(engine).Dispose();
             return 0;
         }
         catch (Exception error)
@@ -128,7 +131,10 @@ internal static unsafe class EngineExports
         {
             ProgressCallback.RefuseReentry();
             Arguments.RequireNotNull(textLength, "text_length");
-            string words = HandleTable.Get<LlamaEngine>(engine).RequireTokenizer().Decode(Arguments.Tokens(tokens, count), continuation != 0);
+            LlamaEngine owner = HandleTable.Get<LlamaEngine>(engine);
+            ReadOnlySpan<int> ids = Arguments.Tokens(tokens, count);
+            owner.Require(ids);
+            string words = owner.RequireTokenizer().Decode(ids, continuation != 0);
             Arguments.Give<byte>(Encoding.UTF8.GetBytes(words), text, capacity, textLength, "text");
             return 0;
         }
@@ -159,6 +165,7 @@ internal static unsafe class EngineExports
 
     private static EngineOptions Read(in EngineOptionsLayout given)
     {
+        Arguments.RequireZero(given.Reserved, "lazyllm_engine_options");
         string device = Arguments.Text(given.Device.Data, given.Device.Length, "device");
         string tokenizer = Arguments.Text(given.TokenizerPath.Data, given.TokenizerPath.Length, "tokenizer_path");
         if (!Enum.IsDefined((Precision)given.Precision))

@@ -12,7 +12,8 @@ internal sealed unsafe class Failure
     private Failure(ResultCode code, string message)
     {
         Code = code;
-        byte[] text = Encoding.UTF8.GetBytes(message);
+        // A NUL (out of a caller's path, say) would end the text for C.
+        byte[] text = Encoding.UTF8.GetBytes(message.Replace("\0", "\\0", StringComparison.Ordinal));
         _message = (byte*)NativeMemory.Alloc((nuint)text.Length + 1);
         text.CopyTo(new Span<byte>(_message, text.Length));
         _message[text.Length] = 0;
@@ -26,6 +27,7 @@ internal sealed unsafe class Failure
     public static nint From(Exception exception) => HandleTable.Add(new Failure(CodeOf(exception), exception switch
     {
         AggregateException { InnerException: { } inner } => inner.Message,
+        OperationCanceledException => "The progress callback asked to stop. Everything is as it was before the call.",
         _ => exception.Message,
     }));
 

@@ -39,6 +39,19 @@ internal static class HandleTable
         return target;
     }
 
+    /// <summary>What a handle stands for, and forgets the handle. Of several callers at once, one gets it.</summary>
+    public static T Take<T>(nint handle)
+        where T : class
+    {
+        T target = Get<T>(handle);
+        if (!Objects.TryRemove(handle, out _))
+        {
+            ThrowInvalid(handle);
+        }
+
+        return target;
+    }
+
     /// <summary>Forgets a handle; false where another caller was first.</summary>
     public static bool Remove(nint handle) => Objects.TryRemove(handle, out _);
 

@@ -17,9 +17,9 @@ internal static unsafe class SessionExports
         try
         {
             CallerSession closed = HandleTable.Get<CallerSession>(session);
-            closed.Enter();
+            closed.EnterLast();
             HandleTable.Remove(session);
-            closed.Close();
+            closed.Dispose();
             return 0;
         }
         catch (Exception error)
@@ -162,6 +162,7 @@ internal static unsafe class SessionExports
         }
 
         Arguments.RequireSize(&sampling->StructSize, sizeof(SamplingLayout), "lazyllm_sampling");
+        Arguments.RequireZero(sampling->Reserved, "lazyllm_sampling");
         var stops = new string[Arguments.Count(sampling->StopStrings, sampling->StopStringCount, "stop_strings")];
         for (int i = 0; i < stops.Length; i++)
         {

@@ -92,9 +92,13 @@ static void load(void)
     /* The first call starts .NET, which ignores SIGPIPE for the whole process. That is for the host to say. */
     struct sigaction on_pipe;
     int is_known = sigaction(SIGPIPE, NULL, &on_pipe) == 0;
-    calls.lazyllm_abi_version();
+    uint32_t version = calls.lazyllm_abi_version();
     if (is_known) {
         sigaction(SIGPIPE, &on_pipe, NULL);
+    }
+    if (version != LAZYLLM_ABI_VERSION) {
+        snprintf(failure, sizeof failure, "%s has ABI version %u, expected %u: it is of another release. Keep the files of one archive together.", path, version, LAZYLLM_ABI_VERSION);
+        memset(&calls, 0, sizeof calls);
     }
 }
 

@@ -51,7 +51,7 @@ public sealed class DrivenTests(PublishedLibrary library)
             Assert.Equal(FinishReason.None, finish);
         }
 
-        session.Close();
+        session.Dispose();
         // Lists of tokens and blocks of K/V grow now and then; nothing comes per token.
         int growing = allocated.Skip(50).Count(bytes => bytes > 0);
         Assert.True(growing < 20, $"{growing} of 350 tokens allocated: {string.Join(' ', allocated.Skip(50).Where(bytes => bytes > 0))} bytes.");

@@ -110,6 +110,25 @@ public sealed partial class LibraryTests(PublishedLibrary library)
         Assert.Contains(folder, output, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void A_build_of_another_ABI_version_is_not_used()
+    {
+        string folder = Directory.CreateDirectory(library.Scratch("mixed")).FullName;
+        File.Copy(Path.Combine(library.RequireChoosing(), "liblazyllm.so"), Path.Combine(folder, "liblazyllm.so"), overwrite: true);
+        string stub = Path.Combine(folder, "stub.c");
+        File.WriteAllLines(stub, Declarations().Matches(Comments().Replace(Header, "")).Select(match => match.Groups[1].Value)
+            .Select(name => name == "lazyllm_abi_version" ? $"unsigned {name}(void) {{ return 1000; }}" : $"void *{name}(void) {{ return 0; }}"));
+        foreach (string level in (ReadOnlySpan<string>)["x86-64-v2", "x86-64-v3", "x86-64-v4"])
+        {
+            Assert.Equal((0, ""), PublishedLibrary.Run("cc", ["-shared", "-fPIC", stub, "-o", Path.Combine(folder, $"liblazyllm-{level}.so")]));
+        }
+
+        (int code, string output) = PublishedLibrary.Run(library.Compile(Path.Combine(RepositoryFiles.Root, "samples", "c", "generate.c"), folder), [RepositoryFiles.Demo]);
+        Assert.Equal(1, code);
+        Assert.StartsWith($"error {(int)ResultCode.Installation}: ", output, StringComparison.Ordinal);
+        Assert.Contains("has ABI version 1000, expected 1", output, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("reload")]
     [InlineData("open")]

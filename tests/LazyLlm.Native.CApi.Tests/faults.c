@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "lazyllm.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,12 @@ static int32_t on_step_other_thread(void *user_data, uint64_t done, uint64_t tot
     return 0;
 }
 
+/* Threads that close the same handle at once: one of them does. */
+static void *close_engine(void *other)
+{
+    return code(lazyllm_engine_close(other)) == LAZYLLM_OK ? other : NULL;
+}
+
 static void *generate(void *ids)
 {
     lazyllm_session session;
@@ -150,12 +157,20 @@ static void arguments(const char *model)
     char text[256];
     int32_t tokens[64], far = 1 << 30;
     size_t count = 0, length = 0;
+    lazyllm_result result;
     static int32_t many[1 << 16];
 
     CHECK(code(lazyllm_engine_open(model, strlen(model), &options, &none)) == LAZYLLM_ERROR_STRUCT_SIZE && none == NULL);
     CHECK(code(lazyllm_engine_open("/nowhere", 8, NULL, &none)) == LAZYLLM_ERROR_MODEL_FORMAT);
     CHECK(code(lazyllm_engine_open(NULL, 8, NULL, &none)) == LAZYLLM_ERROR_INVALID_ARGUMENT);
     CHECK(code(lazyllm_engine_open("\xc3", 1, NULL, &none)) == LAZYLLM_ERROR_INVALID_UTF8);
+    CHECK(code(lazyllm_engine_open("", 0, NULL, &none)) == LAZYLLM_ERROR_INVALID_ARGUMENT);
+    options = (lazyllm_engine_options){.struct_size = sizeof options, .reserved = 1};
+    CHECK(code(lazyllm_engine_open(model, strlen(model), &options, &none)) == LAZYLLM_ERROR_INVALID_ARGUMENT);
+    /* A NUL in a path does not cut the message. */
+    result = lazyllm_engine_open("/nowhere\0/models", 16, NULL, &none);
+    CHECK(strstr(lazyllm_result_message(result), "/models") != NULL);
+    CHECK(code(result) == LAZYLLM_ERROR_MODEL_FORMAT);
     CHECK(code(lazyllm_engine_describe(engine, &info)) == LAZYLLM_ERROR_STRUCT_SIZE);
     CHECK(code(lazyllm_engine_describe(engine, NULL)) == LAZYLLM_ERROR_INVALID_ARGUMENT);
     CHECK(code(lazyllm_session_open(engine, "9:x", 3, &session)) == LAZYLLM_ERROR_INVALID_ARGUMENT && session == NULL);
@@ -166,6 +181,7 @@ static void arguments(const char *model)
     CHECK(code(lazyllm_tokenize(engine, "the lamp", 8, 0, tokens, count, &count)) == LAZYLLM_OK);
     CHECK(code(lazyllm_detokenize(engine, tokens, count, 0, text, 2, &length)) == LAZYLLM_ERROR_BUFFER_TOO_SMALL && length == 8);
     CHECK(code(lazyllm_detokenize(engine, tokens, count, 0, text, 8, &length)) == LAZYLLM_OK && memcmp(text, "the lamp", 8) == 0);
+    CHECK(code(lazyllm_detokenize(engine, &far, 1, 0, text, 8, &length)) == LAZYLLM_ERROR_INVALID_ARGUMENT);
     CHECK(code(lazyllm_tokenize(engine, "a", SIZE_MAX, 0, tokens, 64, &count)) == LAZYLLM_ERROR_INVALID_ARGUMENT);
 
     CHECK(code(lazyllm_session_open(engine, NULL, 0, &session)) == LAZYLLM_OK);
@@ -176,6 +192,9 @@ static void arguments(const char *model)
     CHECK(code(lazyllm_session_append_tokens(session, many, 1 << 16)) == LAZYLLM_ERROR_CONTEXT_LENGTH);
     CHECK(code(lazyllm_session_begin(session, &sampling)) == LAZYLLM_ERROR_INVALID_ARGUMENT);
     sampling.temperature = 0;
+    sampling.reserved = 1;
+    CHECK(code(lazyllm_session_begin(session, &sampling)) == LAZYLLM_ERROR_INVALID_ARGUMENT);
+    sampling.reserved = 0;
     sampling.stop_strings = &bad;
     sampling.stop_string_count = 1;
     CHECK(code(lazyllm_session_begin(session, &sampling)) == LAZYLLM_ERROR_INVALID_UTF8);
@@ -223,6 +242,23 @@ static void generation(void)
     CHECK(code(lazyllm_session_fork(session, &copy)) == LAZYLLM_OK);
     CHECK(code(lazyllm_session_next(session, NULL, &token, text, sizeof text)) == LAZYLLM_OK);
     CHECK(code(lazyllm_session_next(copy, NULL, &again, text, sizeof text)) == LAZYLLM_OK && again.id == token.id);
+    CHECK(code(lazyllm_session_close(copy)) == LAZYLLM_OK);
+
+    /* Embeddings that are refused leave the generation as it was: its token comes again. */
+    CHECK(code(lazyllm_session_open(engine, NULL, 0, &copy)) == LAZYLLM_OK);
+    CHECK(code(lazyllm_session_append_text(copy, prompt, strlen(prompt))) == LAZYLLM_OK);
+    CHECK(code(lazyllm_session_prefill(copy, NULL)) == LAZYLLM_OK);
+    CHECK(code(lazyllm_session_begin(copy, &one)) == LAZYLLM_OK);
+    CHECK(code(lazyllm_session_next(copy, NULL, &token, NULL, 0)) == LAZYLLM_ERROR_BUFFER_TOO_SMALL);
+    embeddings = calloc((size_t)info.hidden_size, sizeof *embeddings);
+    CHECK(code(lazyllm_session_prefill_embeddings(copy, embeddings, 1, NULL)) == LAZYLLM_ERROR_INVALID_ARGUMENT);
+    CHECK(code(lazyllm_session_next(copy, NULL, &again, text, sizeof text)) == LAZYLLM_OK && again.id == first && again.finish == LAZYLLM_FINISH_LENGTH);
+    /* The time to it counts from the prefill on. */
+    CHECK(code(lazyllm_session_statistics(copy, &statistics)) == LAZYLLM_OK && statistics.time_to_first_token > 0);
+    CHECK(code(lazyllm_session_reset(copy)) == LAZYLLM_OK);
+    embeddings[info.hidden_size - 1] = NAN;
+    CHECK(code(lazyllm_session_prefill_embeddings(copy, embeddings, 1, NULL)) == LAZYLLM_ERROR_INVALID_ARGUMENT);
+    free(embeddings);
     CHECK(code(lazyllm_session_close(copy)) == LAZYLLM_OK);
 
     /* A follow-up turn, its end, and what comes after the end. */
@@ -281,13 +317,14 @@ static void callbacks(const char *model)
     CHECK(code(lazyllm_session_close(shared)) == LAZYLLM_OK);
 }
 
-static void threads(void)
+static void threads(const char *model)
 {
     enum { COUNT = 8 };
     pthread_t running[COUNT];
     int32_t ids[COUNT][4], alone[4];
+    lazyllm_engine other;
     void *done;
-    int i;
+    int i, round, closed;
     CHECK(generate(alone) != NULL);
     for (i = 0; i < COUNT; i++) {
         CHECK(pthread_create(&running[i], NULL, generate, ids[i]) == 0);
@@ -296,11 +333,24 @@ static void threads(void)
         pthread_join(running[i], &done);
         CHECK(done != NULL && memcmp(ids[i], alone, sizeof alone) == 0);
     }
+    for (round = 0; round < 10; round++) {
+        CHECK(code(lazyllm_engine_open(model, strlen(model), NULL, &other)) == LAZYLLM_OK);
+        for (i = 0; i < COUNT; i++) {
+            CHECK(pthread_create(&running[i], NULL, close_engine, other) == 0);
+        }
+        for (i = closed = 0; i < COUNT; i++) {
+            pthread_join(running[i], &done);
+            closed += done != NULL;
+        }
+        CHECK(closed == 1);
+    }
 }
 
 int main(int argc, char **argv)
 {
-    lazyllm_session survivor;
+    lazyllm_session survivor, copy;
+    lazyllm_token token = {.struct_size = sizeof token};
+    char text[64];
     lazyllm_engine_options options = {.struct_size = sizeof options, .device = {"cpu", 3}, .threads = 2};
     if (argc != 2 || code(lazyllm_engine_open(argv[1], strlen(argv[1]), &options, &engine)) != LAZYLLM_OK) {
         return 2;
@@ -309,7 +359,7 @@ int main(int argc, char **argv)
     arguments(argv[1]);
     generation();
     callbacks(argv[1]);
-    threads();
+    threads(argv[1]);
 
     /* A session outlives its engine; the engine's handle is gone. */
     CHECK(code(lazyllm_session_open(engine, NULL, 0, &survivor)) == LAZYLLM_OK);
@@ -317,7 +367,10 @@ int main(int argc, char **argv)
     CHECK(code(lazyllm_engine_close(engine)) == LAZYLLM_ERROR_INVALID_HANDLE);
     CHECK(code(lazyllm_session_append_text(survivor, prompt, strlen(prompt))) == LAZYLLM_OK);
     CHECK(code(lazyllm_session_prefill(survivor, NULL)) == LAZYLLM_OK);
+    CHECK(code(lazyllm_session_fork(survivor, &copy)) == LAZYLLM_OK);
     CHECK(code(lazyllm_session_close(survivor)) == LAZYLLM_OK);
+    CHECK(code(lazyllm_session_next(copy, NULL, &token, text, sizeof text)) == LAZYLLM_OK);
+    CHECK(code(lazyllm_session_close(copy)) == LAZYLLM_OK);
     printf("%d failures\n", failures);
     return failures != 0;
 }

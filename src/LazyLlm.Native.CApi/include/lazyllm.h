@@ -13,7 +13,7 @@
  *            LAZYLLM_ERROR_BUSY. Different sessions of one engine may run at the same time.
  * Callbacks. A callback that returns non-zero cancels the call. It may run on another thread than the caller's, but never
  *            after the call has returned. Inside it, every call but those on results and versions gives
- *            LAZYLLM_ERROR_REENTRANT.
+ *            LAZYLLM_ERROR_REENTRANT. It has to return: no longjmp out of it, and no C++ exception.
  * Unloading. dlclose does nothing: the library stays until the process ends. Exiting is safe at any time, whatever is open.
  *            A child of fork() without exec cannot use what its parent has used.
  */

@@ -144,6 +144,20 @@ public sealed class LlamaEngine : IDisposable
         }
     }
 
+    /// <summary>Checks that tokens are in the model's vocabulary.</summary>
+    /// <exception cref="InvalidOptionException">One is not.</exception>
+    internal void Require(ReadOnlySpan<int> tokens)
+    {
+        int vocabulary = Config.VocabularySize;
+        foreach (int token in tokens)
+        {
+            if ((uint)token >= (uint)vocabulary)
+            {
+                throw new InvalidOptionException("token id", $"found {token}, expected 0 to {vocabulary - 1}.");
+            }
+        }
+    }
+
     /// <summary>An empty sequence, which keeps the engine alive until <see cref="Release"/>.</summary>
     internal Sequence CreateSequence(PruningSchedule schedule)
     {
@@ -160,10 +174,11 @@ public sealed class LlamaEngine : IDisposable
         }
     }
 
-    /// <summary>A copy of a sequence, which keeps the engine alive like the first.</summary>
+    /// <summary>A copy of a sequence, which keeps the engine alive like the first; also once the engine is disposed.</summary>
     internal Sequence ForkSequence(Sequence sequence)
     {
-        Acquire();
+        // The first is one of the users, so that there is nothing to check.
+        Interlocked.Increment(ref _users);
         try
         {
             return sequence.Fork();
@@ -173,13 +188,6 @@ public sealed class LlamaEngine : IDisposable
             Release();
             throw;
         }
-    }
-
-    /// <summary>A session around a sequence of this engine.</summary>
-    internal Session Adopt(Sequence sequence, PruningSchedule schedule)
-    {
-        Acquire();
-        return new Session(this, sequence, schedule);
     }
 
     /// <summary>A pass with its workspace, which a session gives back after a step: sessions that wait hold no rows.</summary>

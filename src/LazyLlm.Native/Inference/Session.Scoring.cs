@@ -15,7 +15,7 @@ public sealed partial class Session
     /// <exception cref="ContextLengthException">The tokens do not fit.</exception>
     public float[] ScoreTokens(ReadOnlySpan<int> tokens, CancellationToken cancellation = default)
     {
-        CheckTokens(tokens);
+        _engine.Require(tokens);
         if (Plan.Stages.Length > 1)
         {
             throw new InvalidOptionException("pruning schedule", $"'{Schedule}' leaves rows without logits; score tokens in a session of the schedule 'none'.");

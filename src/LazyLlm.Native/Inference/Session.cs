@@ -70,7 +70,7 @@ public sealed partial class Session : IDisposable
     /// <exception cref="ContextLengthException">The tokens do not fit; nothing was added.</exception>
     public void Append(ReadOnlySpan<int> tokens)
     {
-        CheckTokens(tokens);
+        _engine.Require(tokens);
         Enter();
         try
         {
@@ -93,7 +93,7 @@ public sealed partial class Session : IDisposable
     /// <exception cref="SessionStateException">Another caller is using the session.</exception>
     public ReadOnlySpan<float> Step(ReadOnlySpan<int> tokens, CancellationToken cancellation = default)
     {
-        CheckTokens(tokens);
+        _engine.Require(tokens);
         Enter();
         try
         {
@@ -114,6 +114,14 @@ public sealed partial class Session : IDisposable
         if (embeddings.IsEmpty || embeddings.Length % hiddenSize != 0)
         {
             throw new InvalidOptionException("embeddings", $"found {embeddings.Length} numbers, expected a positive multiple of the hidden size {hiddenSize}.");
+        }
+
+        for (int i = 0; i < embeddings.Length; i++)
+        {
+            if (!float.IsFinite(embeddings[i]))
+            {
+                throw new InvalidOptionException("embeddings", $"number {i % hiddenSize} of row {i / hiddenSize} is {embeddings[i]}, expected finite numbers.");
+            }
         }
 
         Enter();
@@ -149,7 +157,7 @@ public sealed partial class Session : IDisposable
         Enter();
         try
         {
-            Session copy = _engine.Adopt(_sequence.Fork(), Schedule);
+            var copy = new Session(_engine, _engine.ForkSequence(_sequence), Schedule);
             copy._pending.AddRange(_pending);
             copy._history.AddRange(_history);
             copy._logits = [.. _logits];
@@ -260,18 +268,6 @@ public sealed partial class Session : IDisposable
         (long keyValueBytes, long auxBytes) = (_sequence.Memory.KeyValueBytes, _sequence.Memory.AuxBytes);
         EngineMetrics.RecordCaches(keyValueBytes - _recordedKeyValueBytes, auxBytes - _recordedAuxBytes);
         (_recordedKeyValueBytes, _recordedAuxBytes) = (keyValueBytes, auxBytes);
-    }
-
-    private void CheckTokens(ReadOnlySpan<int> tokens)
-    {
-        int vocabulary = _engine.Config.VocabularySize;
-        foreach (int token in tokens)
-        {
-            if ((uint)token >= (uint)vocabulary)
-            {
-                throw new InvalidOptionException("token id", $"found {token}, expected 0 to {vocabulary - 1}.");
-            }
-        }
     }
 
     private void CheckRoom(int count)

@@ -200,7 +200,6 @@ public sealed partial class Scheduler : IDisposable
     {
         ArgumentNullException.ThrowIfNull(request.Schedule);
         ArgumentNullException.ThrowIfNull(request.Sampling);
-        int vocabulary = _engine.Config.VocabularySize;
         _engine.Require(request.Sampling);
         ReadOnlySpan<int> tokens = request.Tokens.Span;
         if (tokens.IsEmpty)
@@ -213,14 +212,7 @@ public sealed partial class Scheduler : IDisposable
             throw new ContextLengthException(tokens.Length, _engine.ContextLength);
         }
 
-        foreach (int token in tokens)
-        {
-            if ((uint)token >= (uint)vocabulary)
-            {
-                throw new InvalidOptionException("token id", $"found {token}, expected 0 to {vocabulary - 1}.");
-            }
-        }
-
+        _engine.Require(tokens);
         if (request.SharedPrefix < 0 || request.SharedPrefix >= tokens.Length)
         {
             throw new InvalidOptionException("shared prefix", $"found {request.SharedPrefix} tokens, expected 0 to {tokens.Length - 1}: less than the prompt.");

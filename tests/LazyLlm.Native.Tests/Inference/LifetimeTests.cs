@@ -28,8 +28,12 @@ public sealed class LifetimeTests
         engine.Dispose();
         Assert.NotEmpty(session.Step([1, 2, 3]).ToArray());
         Assert.Throws<ObjectDisposedException>(() => engine.CreateSession());
+        Session fork = session.Fork();
+        Assert.Equal(session.Step([4]).ToArray(), fork.Step([4]).ToArray());
         session.Dispose();
         session.Dispose();
+        Assert.NotEmpty(fork.Step([5]).ToArray());
+        fork.Dispose();
         Assert.Throws<ObjectDisposedException>(() => { session.Step([1]); });
         Assert.Throws<ObjectDisposedException>(() => session.Fork());
         Assert.Throws<ObjectDisposedException>(session.Reset);
