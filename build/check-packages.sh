@@ -56,11 +56,18 @@ contents() {
     done
     unzip -p "$package" "$assembly" > "$work/assembly.dll" && [ -s "$work/assembly.dll" ] || { echo "$assembly is missing"; return 1; }
     # Symbols are in the assembly, without the paths of the machine that built it.
+    grep -aq MPDB "$work/assembly.dll" || { echo "$assembly has no symbols"; return 1; }
     ! grep -aq "$root" "$work/assembly.dll" || { echo "$assembly names $root"; return 1; }
 }
 
 library_contents() {
     contents "$feed/$1.$version.nupkg" "lib/net10.0/$1.dll" && expect "lib/net10.0/$1\.xml" "$(unzip -l "$feed/$1.$version.nupkg")"
+}
+
+# The IChatClient asks for its interface and for the library, and for nothing else.
+extension_contents() {
+    library_contents LazyLlm.Extensions.AI || return 1
+    expect '^LazyLlm\.Native Microsoft\.Extensions\.AI\.Abstractions $' "$(unzip -p "$feed/LazyLlm.Extensions.AI.$version.nupkg" '*.nuspec' | grep -o '<dependency id="[^"]*' | cut -d'"' -f2 | sort | tr '\n' ' ')"
 }
 
 tool_contents() {
@@ -122,13 +129,14 @@ install_tool() {
 }
 
 # Where .NET cannot be found.
+no_dotnet=(env -i PATH="$work/bare" HOME="$work" DOTNET_ROOT=/nonexistent)
 bare() {
-    env -i PATH="$work/bare" HOME="$work" DOTNET_ROOT=/nonexistent "$@"
+    "${no_dotnet[@]}" "$@"
 }
 
 unpack() {
     mkdir -p "$work/native" "$work/bare" && cd "$work/native" && cp "$feed"/*.tar.xz . || return 1
-    for program in sh env tar xz cc as ld; do
+    for program in sh env tar xz cc as ld curl; do
         ln -sf "$(command -v "$program")" "$work/bare/$program" || return 1
     done
     ! bare sh -c 'command -v dotnet' || return 1
@@ -151,7 +159,8 @@ native_level() {
 native_serve() {
     local address=
     cd "$work/native" || return 1
-    bare lazyllm serve lazyllm/models/demo --device cpu --port 0 2> serve.log &
+    # A program started straight from here, so that the signal reaches it and its exit code comes back.
+    "${no_dotnet[@]}" lazyllm serve lazyllm/models/demo --device cpu --port 0 2> serve.log &
     local server=$!
     for _ in $(seq 100); do
         address=$(grep -o 'http://[0-9.]*:[0-9]*' serve.log) && break
@@ -166,6 +175,18 @@ native_serve() {
 c_sample() {
     cd "$work/native" && sample "$root/README.md" c 1 > quickstart.c && sample "$root/README.md" sh 1 > quickstart.sh || return 1
     expect '^ attic$' "$(bare sh -e quickstart.sh)"
+}
+
+curl_sample() {
+    cd "$work/native" && sample "$root/README.md" sh 2 > serve.sh || return 1
+    expect '"text": ?" attic"' "$(bare sh -e serve.sh)"
+}
+
+# What the archive itself brings along.
+other_samples() {
+    cd "$work/native" && cc liblazyllm/samples/generate.c -Iliblazyllm/include -Lliblazyllm/lib -llazyllm -Wl,-rpath,"$PWD/liblazyllm/lib" -o generate || return 1
+    expect '^ attic [0-9]+ layers' "$(bare ./generate lazyllm/models/demo 4:0.5)" || return 1
+    ! command -v python3 > /dev/null || expect '^ attic$' "$(python3 liblazyllm/samples/generate.py liblazyllm/lib/liblazyllm.so lazyllm/models/demo 4:0.5)"
 }
 
 # On processors that this machine can only pretend to be. The launcher runs its choice on the real one; so each is tried apart.
@@ -186,7 +207,7 @@ if [ -z "${CHECK_PACKED:-}" ]; then
 fi
 version=$(ls "$feed"/LazyLlm.Native.*.nupkg | sed -E 's/.*Native\.([0-9].*)\.nupkg/\1/')
 check "contents of LazyLlm.Native" library_contents LazyLlm.Native
-check "contents of LazyLlm.Extensions.AI" library_contents LazyLlm.Extensions.AI
+check "contents of LazyLlm.Extensions.AI" extension_contents
 check "contents of LazyLlm.Server" library_contents LazyLlm.Server
 check "contents of the tool" tool_contents
 check "README's C# sample, from the package" csharp_sample
@@ -199,6 +220,8 @@ if ls "$feed"/*.tar.xz > /dev/null 2>&1; then
     check "the build of the tool for this processor" native_level
     check "lazyllm serve without .NET" native_serve
     check "README's C sample, from the archive" c_sample
+    check "README's curl sample, from the archive" curl_sample
+    check "the archive's other samples" other_samples
     if [ -e "$work/native/lazyllm/lib/lazyllm-x86-64-v2" ] && command -v qemu-x86_64 > /dev/null; then
         check "a processor without AVX" emulated Nehalem x86-64-v2 128
     fi

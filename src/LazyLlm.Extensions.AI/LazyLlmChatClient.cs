@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Text;
 using LazyLlm.Native.Diagnostics;
@@ -17,7 +18,9 @@ namespace LazyLlm.Extensions.AI;
 
 /// <summary>
 /// An <see cref="IChatClient"/> over an engine: conversations in the model's chat form, answers through a scheduler, so
-/// that any number of threads may share it. Texts only; tools and response formats are not supported and are refused.
+/// that any number of threads may share it. Texts only; tools, response formats and what else it does not have are refused by
+/// name. A <see cref="ChatOptions.RawRepresentationFactory"/> that returns <see cref="SamplingOptions"/> sets what
+/// <see cref="ChatOptions"/> have no field for.
 /// </summary>
 public sealed class LazyLlmChatClient : IChatClient
 {
@@ -36,6 +39,7 @@ public sealed class LazyLlmChatClient : IChatClient
     private readonly Scheduler _scheduler;
     private readonly PruningSchedule _pruning;
     private readonly SamplingOptions _sampling;
+    private readonly string _model;
     private readonly ChatClientMetadata _metadata;
     private readonly bool _ownsEngine;
 
@@ -59,7 +63,8 @@ public sealed class LazyLlmChatClient : IChatClient
         _pruning.PlanFor(engine.Config.LayerCount);
         _sampling = sampling ?? new SamplingOptions();
         _sampling.Validate(engine.Config.VocabularySize);
-        _metadata = new ChatClientMetadata("lazyllm", null, engine.Folder.Name);
+        _model = engine.Folder.Name;
+        _metadata = new ChatClientMetadata("lazyllm", null, _model);
         _scheduler = new Scheduler(engine, scheduling);
         _ownsEngine = ownsEngine;
     }
@@ -80,7 +85,7 @@ public sealed class LazyLlmChatClient : IChatClient
         return new ChatResponse(new ChatMessage(ChatRole.Assistant, text.ToString()) { MessageId = id })
         {
             ResponseId = id,
-            ModelId = _metadata.DefaultModelId,
+            ModelId = _model,
             CreatedAt = DateTimeOffset.UtcNow,
             FinishReason = Reason(finish),
             Usage = Usage(answer),
@@ -89,35 +94,10 @@ public sealed class LazyLlmChatClient : IChatClient
     }
 
     /// <inheritdoc/>
-    public async IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(
-        IEnumerable<ChatMessage> messages,
-        ChatOptions? options = null,
-        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
     {
-        await using ScheduledAnswer answer = _scheduler.Submit(Request(messages, options), cancellationToken);
-        string id = NewId();
-        FinishReason finish = FinishReason.None;
-        await foreach (GeneratedToken token in answer.ReadAllAsync(cancellationToken).ConfigureAwait(false))
-        {
-            finish = token.Finish;
-            if (token.Text.Length > 0)
-            {
-                yield return Update([new TextContent(token.Text)]);
-            }
-        }
-
-        ChatResponseUpdate last = Update([new UsageContent(Usage(answer))]);
-        last.FinishReason = Reason(finish);
-        last.AdditionalProperties = new AdditionalPropertiesDictionary { [StatisticsProperty] = answer.Statistics };
-        yield return last;
-
-        ChatResponseUpdate Update(IList<AIContent> contents) => new(ChatRole.Assistant, contents)
-        {
-            ResponseId = id,
-            MessageId = id,
-            ModelId = _metadata.DefaultModelId,
-            CreatedAt = DateTimeOffset.UtcNow,
-        };
+        ArgumentNullException.ThrowIfNull(messages);
+        return StreamAsync(messages, options, cancellationToken);
     }
 
     /// <summary>This client, its metadata, engine, scheduler or tokenizer, by type.</summary>
@@ -150,8 +130,41 @@ public sealed class LazyLlmChatClient : IChatClient
         CachedInputTokenCount = answer.ReusedTokens,
     };
 
-    private static EngineChatMessage Message(ChatMessage message)
+    private async IAsyncEnumerable<ChatResponseUpdate> StreamAsync(IEnumerable<ChatMessage> messages, ChatOptions? options, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
+        await using ScheduledAnswer answer = _scheduler.Submit(Request(messages, options), cancellationToken);
+        string id = NewId();
+        FinishReason finish = FinishReason.None;
+        await foreach (GeneratedToken token in answer.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+        {
+            finish = token.Finish;
+            if (token.Text.Length > 0)
+            {
+                yield return Update([new TextContent(token.Text)]);
+            }
+        }
+
+        ChatResponseUpdate last = Update([new UsageContent(Usage(answer))]);
+        last.FinishReason = Reason(finish);
+        last.AdditionalProperties = new AdditionalPropertiesDictionary { [StatisticsProperty] = answer.Statistics };
+        yield return last;
+
+        ChatResponseUpdate Update(IList<AIContent> contents) => new(ChatRole.Assistant, contents)
+        {
+            ResponseId = id,
+            MessageId = id,
+            ModelId = _model,
+            CreatedAt = DateTimeOffset.UtcNow,
+        };
+    }
+
+    private static EngineChatMessage Message(ChatMessage message, int index)
+    {
+        if (message is null)
+        {
+            throw new InvalidOptionException("messages", $"message {index} is null.");
+        }
+
         if (message.Contents.FirstOrDefault(c => c is not TextContent) is AIContent other)
         {
             throw new InvalidOptionException("messages", $"found {other.GetType().Name}, expected TextContent alone: the model reads text.");
@@ -167,9 +180,10 @@ public sealed class LazyLlmChatClient : IChatClient
     private GenerationRequest Request(IEnumerable<ChatMessage> messages, ChatOptions? options)
     {
         ArgumentNullException.ThrowIfNull(messages);
-        if (options?.Tools is { Count: > 0 } || options?.ResponseFormat is ChatResponseFormatJson)
+        long arrival = Stopwatch.GetTimestamp();
+        if (options is not null)
         {
-            throw new InvalidOptionException("options", "tools and JSON response formats are not supported; leave them out.");
+            UnsupportedOptions.Refuse(options, _model);
         }
 
         EngineChatMessage[] chat = [.. messages.Select(Message)];
@@ -182,6 +196,7 @@ public sealed class LazyLlmChatClient : IChatClient
 
         object? pruning = null;
         options?.AdditionalProperties?.TryGetValue(PruningProperty, out pruning);
+        SamplingOptions sampling = options?.RawRepresentationFactory?.Invoke(this) as SamplingOptions ?? _sampling;
         return new GenerationRequest
         {
             Tokens = _template.Encode(_tokenizer, chat),
@@ -192,15 +207,17 @@ public sealed class LazyLlmChatClient : IChatClient
                 string text => PruningSchedule.Parse(text),
                 _ => throw new InvalidOptionException(PruningProperty, $"found {pruning.GetType().Name}, expected a PruningSchedule or its text form."),
             },
-            Sampling = _sampling with
+            Sampling = sampling with
             {
-                Temperature = options?.Temperature ?? _sampling.Temperature,
-                TopP = options?.TopP ?? _sampling.TopP,
-                TopK = options?.TopK ?? _sampling.TopK,
-                Seed = options?.Seed is long seed ? unchecked((ulong)seed) : _sampling.Seed,
-                MaxTokens = options?.MaxOutputTokens ?? _sampling.MaxTokens,
-                StopStrings = [.. _template.StopStrings, .. (IEnumerable<string>?)options?.StopSequences ?? _sampling.StopStrings],
+                Temperature = options?.Temperature ?? sampling.Temperature,
+                TopP = options?.TopP ?? sampling.TopP,
+                TopK = options?.TopK ?? sampling.TopK,
+                Seed = options?.Seed is long seed ? unchecked((ulong)seed) : sampling.Seed,
+                MaxTokens = options?.MaxOutputTokens ?? sampling.MaxTokens,
+                StopStrings = [.. _template.StopStrings, .. (IEnumerable<string>?)options?.StopSequences ?? sampling.StopStrings],
             },
+            Arrival = arrival,
+            Operation = "chat",
         };
     }
 }

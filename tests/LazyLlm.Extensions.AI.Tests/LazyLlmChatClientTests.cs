@@ -2,6 +2,7 @@ using LazyLlm.Extensions.AI;
 using LazyLlm.Native.Diagnostics;
 using LazyLlm.Native.Errors;
 using LazyLlm.Native.Inference;
+using LazyLlm.Native.Sampling;
 using LazyLlm.Native.Scheduling;
 using Microsoft.Extensions.AI;
 
@@ -102,6 +103,20 @@ public sealed class LazyLlmChatClientTests : IAsyncLifetime
         }
 
         Assert.Equal(0, _client.GetService<Scheduler>()!.Status.Running);
+
+        // Dropped without being disposed, in a client that holds two tokens for a slow reader.
+        using var client = new LazyLlmChatClient(_engine, scheduling: new SchedulerOptions { UnreadLimit = 2 });
+        await ReadOneAsync(client);
+        for (int i = 0; i < 1_000 && client.GetService<Scheduler>()!.Status.Running > 0; i++)
+        {
+            GC.Collect();
+            await Task.Delay(1, TestContext.Current.CancellationToken);
+        }
+
+        Assert.Equal(0, client.GetService<Scheduler>()!.Status.Running);
+
+        static async Task ReadOneAsync(LazyLlmChatClient client) =>
+            Assert.True(await client.GetStreamingResponseAsync(Question).GetAsyncEnumerator().MoveNextAsync());
     }
 
     [Fact]
@@ -111,10 +126,70 @@ public sealed class LazyLlmChatClientTests : IAsyncLifetime
         await _client.GetResponseAsync(Question, options);
         Assert.Equal(["x"], options.StopSequences);
         Assert.Null(options.AdditionalProperties);
-        await Assert.ThrowsAsync<InvalidOptionException>(() => _client.GetResponseAsync(Question, new ChatOptions { ResponseFormat = ChatResponseFormat.Json }));
         await Assert.ThrowsAsync<InvalidOptionException>(() => _client.GetResponseAsync(Question, new ChatOptions { AdditionalProperties = new() { ["pruning"] = 3 } }));
         await Assert.ThrowsAsync<InvalidOptionException>(() => _client.GetResponseAsync([new ChatMessage(ChatRole.User, [new DataContent(new byte[3], "image/png")])]));
         await Assert.ThrowsAsync<ContextLengthException>(() => _client.GetResponseAsync(string.Concat(Enumerable.Repeat(Question, 200))));
+    }
+
+    public static TheoryData<string, ChatOptions> Unsupported => new()
+    {
+        { nameof(ChatOptions.Tools), new ChatOptions { Tools = [AIFunctionFactory.Create(() => 1, "one")] } },
+        { nameof(ChatOptions.ToolMode), new ChatOptions { ToolMode = ChatToolMode.RequireAny } },
+        { nameof(ChatOptions.ResponseFormat), new ChatOptions { ResponseFormat = ChatResponseFormat.Json } },
+        { nameof(ChatOptions.ConversationId), new ChatOptions { ConversationId = "c" } },
+        { nameof(ChatOptions.ModelId), new ChatOptions { ModelId = "another" } },
+        { nameof(ChatOptions.FrequencyPenalty), new ChatOptions { FrequencyPenalty = 1 } },
+        { nameof(ChatOptions.PresencePenalty), new ChatOptions { PresencePenalty = -1 } },
+        { nameof(ChatOptions.Reasoning), new ChatOptions { Reasoning = new ReasoningOptions { Effort = ReasoningEffort.High } } },
+    };
+
+    [Theory]
+    [MemberData(nameof(Unsupported), DisableDiscoveryEnumeration = true)]
+    public async Task What_is_not_supported_is_refused_by_name(string name, ChatOptions options)
+    {
+        InvalidOptionException error = await Assert.ThrowsAsync<InvalidOptionException>(() => _client.GetResponseAsync(Question, options));
+        Assert.StartsWith(name, error.Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<InvalidOptionException>(() => _client.GetStreamingResponseAsync(Question, options).ToChatResponseAsync());
+    }
+
+    [Fact]
+    public async Task What_asks_for_nothing_is_taken()
+    {
+        var options = new ChatOptions
+        {
+            MaxOutputTokens = 1,
+            ModelId = "demo",
+            Tools = [],
+            ToolMode = ChatToolMode.Auto,
+            ResponseFormat = ChatResponseFormat.Text,
+            FrequencyPenalty = 0,
+            PresencePenalty = 0,
+            Reasoning = new ReasoningOptions { Effort = ReasoningEffort.None },
+        };
+        Assert.NotEmpty((await _client.GetResponseAsync(Question, options)).Text);
+    }
+
+    [Fact]
+    public async Task Sampling_of_the_engines_own_kind_sets_what_the_options_have_no_field_for()
+    {
+        var options = new ChatOptions { MaxOutputTokens = 3, RawRepresentationFactory = _ => new SamplingOptions { MaxTokens = 9, Temperature = 1, Seed = 3, TopK = 1 } };
+        ChatResponse greedy = await _client.GetResponseAsync(Question, new ChatOptions { MaxOutputTokens = 3 });
+        Assert.Equal(greedy.Text, (await _client.GetResponseAsync(Question, options)).Text);
+        options.RawRepresentationFactory = _ => new SamplingOptions { Temperature = -1 };
+        await Assert.ThrowsAsync<InvalidOptionException>(() => _client.GetResponseAsync(Question, options));
+    }
+
+    [Fact]
+    public async Task Null_messages_are_refused_and_metrics_say_chat()
+    {
+        Assert.Throws<ArgumentNullException>(() => { _client.GetStreamingResponseAsync((IEnumerable<ChatMessage>)null!); });
+        await Assert.ThrowsAsync<ArgumentNullException>(() => _client.GetResponseAsync((IEnumerable<ChatMessage>)null!));
+        await Assert.ThrowsAsync<InvalidOptionException>(() => _client.GetResponseAsync([null!]));
+        await Assert.ThrowsAsync<InvalidOptionException>(() => _client.GetResponseAsync([]));
+        string? operation = null;
+        _client.GetService<Scheduler>()!.Ended += answer => operation = answer.Request.Operation;
+        await _client.GetResponseAsync(Question, new ChatOptions { MaxOutputTokens = 1 });
+        Assert.Equal("chat", operation);
     }
 
     [Fact]

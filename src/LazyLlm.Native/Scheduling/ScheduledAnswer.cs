@@ -9,7 +9,7 @@ namespace LazyLlm.Native.Scheduling;
 
 /// <summary>
 /// The answer to one request: its tokens as they come, and its figures once it has ended. Read it to the end, or dispose
-/// it: an answer that is disposed takes no more turns, and its memory returns.
+/// it: an answer that is disposed, or whose reader left, takes no more turns, and its memory returns.
 /// </summary>
 public sealed class ScheduledAnswer : IAsyncDisposable
 {
@@ -87,13 +87,16 @@ public sealed class ScheduledAnswer : IAsyncDisposable
 
     internal bool IsReaderSlow => Volatile.Read(ref _unread) >= _scheduler.Options.UnreadLimit;
 
-    /// <summary>The tokens as they come. One reader, once.</summary>
+    /// <summary>The tokens as they come. One reader, once: a reader that stops before the end ends the request.</summary>
     /// <exception cref="OperationCanceledException">The request was cancelled, or the answer disposed.</exception>
     /// <exception cref="TimeLimitException">The request took too long.</exception>
     /// <exception cref="LazyLlmException">The device failed.</exception>
     public async IAsyncEnumerable<GeneratedToken> ReadAllAsync([EnumeratorCancellation] CancellationToken cancellation = default)
     {
-        await foreach (GeneratedToken token in _tokens.Reader.ReadAllAsync(cancellation).ConfigureAwait(false))
+        using var reader = new Reader(this);
+        // The channel keeps a wait that cannot be cancelled, for reuse, and with it whoever waited: also a dropped enumerator.
+        CancellationToken wait = cancellation.CanBeCanceled ? cancellation : reader.Never;
+        await foreach (GeneratedToken token in _tokens.Reader.ReadAllAsync(wait).ConfigureAwait(false))
         {
             if (Interlocked.Decrement(ref _unread) == _scheduler.Options.UnreadLimit - 1)
             {
@@ -174,6 +177,32 @@ public sealed class ScheduledAnswer : IAsyncDisposable
         {
             _tokens.Writer.TryComplete(failure);
             _ended.TrySetResult();
+        }
+    }
+
+    private void LoseReader()
+    {
+        if (State != RequestState.Ended)
+        {
+            Cancel();
+        }
+    }
+
+    /// <summary>Who reads. The scheduler does not know it, so that an enumerator which is dropped without being disposed is collected.</summary>
+    private sealed class Reader(ScheduledAnswer answer) : IDisposable
+    {
+        private readonly CancellationTokenSource _never = new();
+
+        ~Reader() => answer.LoseReader();
+
+        /// <summary>Could be cancelled, and never is.</summary>
+        public CancellationToken Never => _never.Token;
+
+        public void Dispose()
+        {
+            GC.SuppressFinalize(this);
+            answer.LoseReader();
+            _never.Dispose();
         }
     }
 }

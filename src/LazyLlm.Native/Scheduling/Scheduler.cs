@@ -70,7 +70,7 @@ public sealed partial class Scheduler : IDisposable
 
     /// <summary>
     /// Told of every answer that has ended, its figures complete. Runs on the scheduler's thread, between two steps: note
-    /// what is needed, return, and do not throw.
+    /// what is needed, and return. What it throws is lost: no request may end because of it.
     /// </summary>
     public event Action<ScheduledAnswer>? Ended;
 
@@ -174,7 +174,18 @@ public sealed partial class Scheduler : IDisposable
 
     internal string ModelNameOf(GenerationRequest request) => request.Model ?? _modelName;
 
-    internal void Tell(ScheduledAnswer answer) => Ended?.Invoke(answer);
+    internal void Tell(ScheduledAnswer answer)
+    {
+        try
+        {
+            Ended?.Invoke(answer);
+        }
+#pragma warning disable CA1031 // A log that is full, say, must not end the scheduler's thread.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+        }
+    }
 
     internal void Wake()
     {

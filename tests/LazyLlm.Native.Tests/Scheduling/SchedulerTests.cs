@@ -81,6 +81,45 @@ public sealed class SchedulerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_reader_that_leaves_ends_its_request()
+    {
+        using var scheduler = new Scheduler(_engine, new SchedulerOptions { UnreadLimit = 2 });
+        ScheduledAnswer left = scheduler.Submit(Request(20, "2:0.3", tokens: 100));
+        await foreach (GeneratedToken token in left.ReadAllAsync(TestContext.Current.CancellationToken))
+        {
+            break;
+        }
+
+        await Until(() => left.State == RequestState.Ended);
+        ScheduledAnswer dropped = scheduler.Submit(Request(20, "2:0.3", tokens: 100));
+        await ReadOne(dropped);
+        int collections = 0;
+        await Until(() =>
+        {
+            GC.Collect();
+            return dropped.State == RequestState.Ended || ++collections == 1_000;
+        });
+        Assert.All((ScheduledAnswer[])[left, dropped], answer => Assert.IsAssignableFrom<OperationCanceledException>(answer.Failure));
+        AssertEmpty(scheduler);
+
+        // Without disposing anything.
+        static async Task ReadOne(ScheduledAnswer answer) =>
+            Assert.True(await answer.ReadAllAsync(TestContext.Current.CancellationToken).GetAsyncEnumerator().MoveNextAsync());
+    }
+
+    [Fact]
+    public async Task What_a_listener_throws_ends_nobody()
+    {
+        using var scheduler = new Scheduler(_engine);
+        scheduler.Ended += _ => throw new InvalidOperationException("This is a test.");
+        ScheduledAnswer cancelled = scheduler.Submit(Request(300, "none", tokens: 100));
+        Task<GeneratedToken[]> finishing = Read(scheduler.Submit(Request(20, "none", tokens: 5)));
+        await cancelled.DisposeAsync();
+        Assert.Equal(5, (await finishing).Length);
+        AssertEmpty(scheduler);
+    }
+
+    [Fact]
     public async Task Memory_is_promised_before_a_request_runs()
     {
         using var wide = new Scheduler(_engine);
@@ -167,7 +206,11 @@ public sealed class SchedulerTests : IAsyncLifetime
         var scheduler = new Scheduler(engine, new SchedulerOptions { UnreadLimit = 2 });
         ScheduledAnswer running = scheduler.Submit(Request(20, "2:0.3", 10));
         await Until(() => running.GeneratedTokens == 2);
+        ScheduledAnswer sharing = scheduler.Submit(Request(300, "2:0.3", 3) with { SharedPrefix = 200 });
+        await Until(() => sharing.State == RequestState.Prefill);
         engine.Dispose();
+        Assert.Equal(Alone(_engine, sharing.Request), await Read(sharing));
+        Assert.Equal(1, scheduler.Status.SavedPrefixes);
         Assert.Equal(Alone(_engine, running.Request), await Read(running));
         await Assert.ThrowsAsync<ObjectDisposedException>(() => Read(scheduler.Submit(Request(4, "none", 1))));
         scheduler.Dispose();
