@@ -14,7 +14,7 @@ public sealed class CudaFaultTests
     private static readonly OperationName AddTwice = new("add_twice");
 
     [Fact]
-    public void A_kernel_that_waits_by_itself_may_start_early_in_a_recording_where_the_device_can()
+    public void A_kernel_that_waits_by_itself_may_start_early_where_the_device_can()
     {
         CudaTestDevice.RequireStandIn();
         try
@@ -26,15 +26,16 @@ public sealed class CudaFaultTests
                 using var buffer = new DeviceBuffer(kernels.Context, 8, "test");
                 var args = new CudaTestKernels.AddArgs { Sum = buffer.Pointer + 4, Left = buffer.Pointer, Right = 1, Count = 1 };
                 var waits = new LaunchConfig(1, 32) { DependentLaunch = true };
+                int early = major >= 9 ? 1 : 0;
                 long before = CudaTestDevice.Get("dependent_launches");
                 kernels.Add.Launch(kernels.Stream, waits, args);
-                Assert.Equal(before, CudaTestDevice.Get("dependent_launches"));
+                Assert.Equal(before + early, CudaTestDevice.Get("dependent_launches"));
                 using CudaGraph graph = CudaGraph.Capture(kernels.Stream, () =>
                 {
                     kernels.Add.Launch(kernels.Stream, new LaunchConfig(1, 32), args);
                     kernels.Add.Launch(kernels.Stream, waits, args);
                 });
-                Assert.Equal(before + (major >= 9 ? 1 : 0), CudaTestDevice.Get("dependent_launches"));
+                Assert.Equal(before + (2 * early), CudaTestDevice.Get("dependent_launches"));
             }
         }
         finally

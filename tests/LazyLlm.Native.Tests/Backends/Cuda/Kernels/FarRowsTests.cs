@@ -73,7 +73,7 @@ public class FarRowsTests
         new Random(1).Shuffle(slots);
         ulong nearSlots = bench.Upload(slots);
         ulong farSlots = bench.Upload(Moved(slots));
-        foreach (int rows in new[] { 3, tokens - 3 })
+        foreach (int rows in new[] { 1, 3, tokens - 3 })
         {
             int[] places = [.. Enumerable.Range(tokens - rows, rows)];
             var args = new AttentionArgs
