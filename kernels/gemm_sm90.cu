@@ -214,6 +214,7 @@ template <int TileN> LAZYLLM_DEVICE void gemm(const GemmSm90Args &args)
             next_stage<STAGES(TileN)>(place);
         }
         wgmma_wait<0>();
+        wgmma_written(sums);
         if (threadIdx.x % 128 == 0)
             mbarrier_arrive(&ring.empty[before]);
         write_tile<TileN>(linear, sums, rows, first_row, tile_n * TileN);

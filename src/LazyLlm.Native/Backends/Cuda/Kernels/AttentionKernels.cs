@@ -155,6 +155,21 @@ internal sealed class AttentionKernels
     private void LaunchRows(CudaStream stream, in AttentionArgs args)
     {
         int rows = args.Count.Limit;
+        if (rows > LaunchConfig.MaxGridYZ)
+        {
+            // Counts of so many rows are known.
+            const int most = (int)LaunchConfig.MaxGridYZ;
+            LaunchRows(stream, args with { Count = RowCount.Of(most), TokenCount = args.Places == 0 ? args.TokenCount - rows + most : args.TokenCount });
+            LaunchRows(stream, args with
+            {
+                Queries = args.Queries + (most * (ulong)args.RowStride * (ulong)_shape.ElementSize),
+                Output = args.Output + (most * (ulong)_shape.QueryWidth * (ulong)_shape.ElementSize),
+                Places = args.Places == 0 ? 0 : args.Places + (most * sizeof(int)),
+                Count = RowCount.Of(rows - most),
+            });
+            return;
+        }
+
         uint groups = (uint)(_shape.Config.HeadCount / HeadsPerBlock(_shape));
         _rows.Launch(stream, new LaunchConfig((uint)args.Splits, groups, (uint)rows, RowThreads) { DependentLaunch = true }, args);
         if (args.Splits > 1)

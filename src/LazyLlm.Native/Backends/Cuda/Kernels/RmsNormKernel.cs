@@ -17,16 +17,19 @@ internal sealed class RmsNormKernel(KernelLibrary library, DeviceShape shape)
     public void Launch(CudaStream stream, ulong residual, ulong gains, ulong normed, RowCount count) =>
         Launch(stream, (uint)count.Limit, Args(residual, gains, normed, count));
 
-    /// <summary>normed[i] = norm of residual[i] = aux[positions[i]].</summary>
+    /// <summary>
+    /// normed[i] = norm of residual[i] = aux[positions[i]]. Waits for all before it: what chose the positions, and the slots that
+    /// kernels of the layers read early, has ended.
+    /// </summary>
     public void LaunchGathering(CudaStream stream, ulong aux, ulong positions, ulong residual, ulong gains, ulong normed, RowCount count) =>
-        Launch(stream, (uint)count.Limit, Args(residual, gains, normed, count) with { Aux = aux, Positions = positions });
+        Launch(stream, (uint)count.Limit, Args(residual, gains, normed, count) with { Aux = aux, Positions = positions }, dependent: false);
 
     /// <summary>normed[0] = norm of the last row of residual.</summary>
     public void LaunchLast(CudaStream stream, ulong residual, ulong gains, ulong normed, RowCount count) =>
         Launch(stream, 1, Args(residual, gains, normed, count) with { LastOnly = 1 });
 
-    private void Launch(CudaStream stream, uint blocks, in RmsNormArgs args) =>
-        _norm.Launch(stream, new LaunchConfig(blocks, Threads) { DependentLaunch = true }, args);
+    private void Launch(CudaStream stream, uint blocks, in RmsNormArgs args, bool dependent = true) =>
+        _norm.Launch(stream, new LaunchConfig(blocks, Threads) { DependentLaunch = dependent }, args);
 
     private RmsNormArgs Args(ulong residual, ulong gains, ulong normed, RowCount count) => new()
     {

@@ -14,18 +14,18 @@ internal sealed class RowsKernels(KernelLibrary library, DeviceShape shape)
     /// <summary>What they are compiled from.</summary>
     public static KernelProgram Program { get; } = new("rows.cu");
 
-    /// <summary>residual[i] = aux[positions[i]].</summary>
+    /// <summary>residual[i] = aux[positions[i]]. Waits for all before it, as <see cref="RmsNormKernel.LaunchGathering"/> does.</summary>
     public void Gather(CudaStream stream, ulong aux, ulong residual, ulong positions, RowCount count) =>
-        Launch(_gather, stream, aux, residual, positions, count);
+        Launch(_gather, stream, aux, residual, positions, count, dependent: false);
 
     /// <summary>aux[positions[i]] = residual[i].</summary>
     public void Scatter(CudaStream stream, ulong aux, ulong residual, ulong positions, RowCount count) =>
-        Launch(_scatter, stream, aux, residual, positions, count);
+        Launch(_scatter, stream, aux, residual, positions, count, dependent: true);
 
-    private void Launch(Kernel kernel, CudaStream stream, ulong aux, ulong residual, ulong positions, RowCount count)
+    private void Launch(Kernel kernel, CudaStream stream, ulong aux, ulong residual, ulong positions, RowCount count, bool dependent)
     {
         var args = new RowsArgs { Aux = aux, Residual = residual, Positions = positions, Count = count, Width = shape.Hidden };
         uint pieces = (uint)((shape.Hidden + (4 * Threads) - 1) / (4 * Threads));
-        kernel.Launch(stream, new LaunchConfig((uint)count.Limit, pieces, 1, Threads) { DependentLaunch = true }, args);
+        kernel.Launch(stream, new LaunchConfig((uint)count.Limit, pieces, 1, Threads) { DependentLaunch = dependent }, args);
     }
 }

@@ -44,6 +44,40 @@ public class AttentionKernelsTests
         }
     }
 
+    [Fact]
+    public void Float32_rows_may_be_more_than_a_grid_is_deep()
+    {
+        // Every row sees two keys of equal scores, so that its result is the mean of their V.
+        const int rows = 65_540;
+        const int shown = 8;
+        using var bench = new KernelBench(TensorType.Float32);
+        var shape = new DeviceShape(KernelBench.Config(64, 16, 1, 1, 8), TensorType.Float32);
+        float[] cache = new float[2 * 16];
+        cache[8] = 1;
+        ulong output = bench.Floats(rows * 8);
+        new AttentionKernels(bench.Library, shape, bench.Context.Device).Launch(bench.Stream, new AttentionArgs
+        {
+            Queries = bench.Upload(new float[rows * shape.QueryKeyValueWidth]),
+            Keys = bench.Upload(cache),
+            Output = output,
+            Slots = bench.Upload([0, 1]),
+            Places = bench.Upload(Enumerable.Repeat(1, rows).ToArray()),
+            Count = RowCount.Of(rows),
+            SlotStride = 16,
+            RowStride = shape.QueryKeyValueWidth,
+            ValueOffset = 8,
+            Heads = 1,
+            KeyValueHeads = 1,
+            TokenCount = 2,
+            Scale = 1,
+        });
+        float[] result = bench.Read(output, rows * 8);
+        foreach (int row in Enumerable.Range(0, shown).Concat(Enumerable.Range(rows - shown, shown)))
+        {
+            Assert.Equal(0.5f, result[row * 8], 1e-6f);
+        }
+    }
+
     [Theory]
     [MemberData(nameof(Variants))]
     public void Importance_is_the_mean_attention_of_the_last_rows(TensorType storage, int heads)
