@@ -66,8 +66,11 @@ export class Chart {
     }
     const minutes = (to - from) / 60_000;
     const ticks = minutes > 5 ? [15, 10, 5, 0] : minutes > 1 ? [5, 4, 3, 2, 1, 0] : [1, 0.75, 0.5, 0.25, 0];
-    for (const ago of width > 480 ? ticks : ticks.filter((tick, i) => tick === 0 || i % 2 === 0)) {
+    let leftmost = Infinity;
+    for (const ago of ticks.toReversed()) {
       const at = to - ago * 60_000;
+      if (x(at) > leftmost - 60) continue;
+      leftmost = x(at);
       const text = svg("text", { x: x(at), y: height - 4, "text-anchor": ago === 0 ? "end" : at === from ? "start" : "middle" });
       text.textContent = ago === 0 ? "now" : minutes > 1 ? `−${ago} min` : `−${ago * 60} s`;
       parts.push(text);

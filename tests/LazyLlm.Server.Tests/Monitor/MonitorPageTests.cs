@@ -15,7 +15,7 @@ public sealed class MonitorPageTests
         await using DemoServer open = await DemoServer.StartAsync();
         await using DemoServer keyed = await DemoServer.StartAsync(new LlamaServerOptions { ApiKey = Key });
         await tests.RunAsync(
-            9,
+            10,
             ("CHROMIUM", chromium),
             ("MONITOR_URL", open.Server.Address.ToString()),
             ("MONITOR_KEYED_URL", keyed.Server.Address.ToString()),

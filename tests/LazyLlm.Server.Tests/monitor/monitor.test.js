@@ -198,15 +198,23 @@ describe("the monitor page", () => {
     assert.equal((await focus()).id, "token-map");
   });
 
-  it("reads well in the dark and on 400 pixels", async () => {
-    await open({ width: 400, colorScheme: "dark", reducedMotion: "reduce" });
+  it("reads well in the dark and on 320 pixels", async () => {
+    await open({ width: 320, colorScheme: "dark", reducedMotion: "reduce" });
     await compare({ prompt, pruning: "4:0.1", maxTokens: 5 });
     await runComparison();
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, "the page is wider than the window");
+    const labels = await page.$$eval("[data-chart=ttft] svg text", nodes => nodes.map(n => n.getBoundingClientRect()).map(({ left, right, top, bottom }) => ({ left, right, top, bottom })));
+    assert.ok(!labels.some((a, i) => labels.slice(i + 1).some(b => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)), "labels of a chart lie on each other");
     assert.match(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), /rgb\(25, 24, 23\)/);
     assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector("#share-bar")).transitionDuration), "0s");
     await accessible();
     await picture("monitor-dark-narrow");
+  });
+
+  it("keeps its signs and bars where the reader's own colours replace the page's", async () => {
+    await open({ forcedColors: "active", colorScheme: "dark" });
+    const drawn = selector => page.evaluate(s => { const node = document.querySelector(s); return getComputedStyle(node).backgroundColor !== getComputedStyle(document.body).backgroundColor; }, selector);
+    for (const selector of [".sign.pruned", ".meter i"]) assert.ok(await drawn(selector), `${selector} is not seen`);
   });
 
   it("says when the server is gone, comes back, and pauses", async () => {
