@@ -45,6 +45,9 @@ public sealed record LlamaServerOptions
     /// <summary>Longest time that a request's headers may take to arrive.</summary>
     public TimeSpan HeaderTimeLimit { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>Longest time that a client may leave a full buffer of its answer unread; then its connection is closed, and its request ends.</summary>
+    public TimeSpan ReaderTimeLimit { get; init; } = TimeSpan.FromMinutes(1);
+
     /// <summary>Connections that may be open at a time; one more is closed at once.</summary>
     public int ConnectionLimit { get; init; } = 2_000;
 
@@ -68,6 +71,7 @@ public sealed record LlamaServerOptions
         RequirePositive(TimeLimit, nameof(TimeLimit));
         RequirePositive(BodyTimeLimit, nameof(BodyTimeLimit));
         RequirePositive(HeaderTimeLimit, nameof(HeaderTimeLimit));
+        RequirePositive(ReaderTimeLimit, nameof(ReaderTimeLimit));
         Require(MaxTokensLimit >= 1, nameof(MaxTokensLimit), MaxTokensLimit, "1 or more");
         Require(ChoiceLimit >= 1, nameof(ChoiceLimit), ChoiceLimit, "1 or more");
         Require(BodyLimit >= 1, nameof(BodyLimit), BodyLimit, "1 or more");

@@ -40,6 +40,7 @@ public sealed class LlamaServerTests
             ("ApiKey", new LlamaServerOptions { ApiKey = "" }),
             ("ApiKey", new LlamaServerOptions { ApiKey = "a b" }),
             ("TimeLimit", new LlamaServerOptions { TimeLimit = TimeSpan.Zero }),
+            ("ReaderTimeLimit", new LlamaServerOptions { ReaderTimeLimit = TimeSpan.FromDays(2) }),
             ("MaxTokensLimit", new LlamaServerOptions { MaxTokensLimit = 0 }),
             ("BodyLimit", new LlamaServerOptions { BodyLimit = 0 }),
             ("ConnectionLimit", new LlamaServerOptions { ConnectionLimit = 0 }),

@@ -88,7 +88,7 @@ internal sealed class GenerationRun : IDisposable
 
     private async Task StreamAsync()
     {
-        using var stream = new EventStream(_context.Response);
+        using var stream = new EventStream(_context, _model.Options.ReaderTimeLimit);
         using var gate = new SemaphoreSlim(1);
         bool[] isOpen = new bool[_answers.Count];
         try

@@ -14,7 +14,9 @@ internal sealed class PromptReader(TextTokenizer tokenizer, ChatTemplate templat
     private const string ExpectedPrompt = "expected a string, an array of strings, token ids, or an array of arrays of token ids.";
 
     /// <summary>The prompts of a completion request: their tokens, and their text where it was given.</summary>
-    public List<(int[] Tokens, string? Text)> ReadPrompts(JsonElement? prompt)
+    /// <param name="prompt">The request's field.</param>
+    /// <param name="limit">How many there may be; more are refused before they are tokenised.</param>
+    public List<(int[] Tokens, string? Text)> ReadPrompts(JsonElement? prompt, int limit)
     {
         switch (prompt)
         {
@@ -25,6 +27,11 @@ internal sealed class PromptReader(TextTokenizer tokenizer, ChatTemplate templat
                 if (list.EnumerateArray().Any(item => item.ValueKind != kind))
                 {
                     throw ApiException.Invalid("prompt", $"found values of several types, {ExpectedPrompt}");
+                }
+
+                if (kind != JsonValueKind.Number && list.GetArrayLength() > limit)
+                {
+                    throw TooManyAnswers("prompt", list.GetArrayLength(), limit);
                 }
 
                 return kind switch
@@ -40,6 +47,10 @@ internal sealed class PromptReader(TextTokenizer tokenizer, ChatTemplate templat
                 throw ApiException.Invalid("prompt", ExpectedPrompt);
         }
     }
+
+    /// <summary>What is said to a request for more answers than one request may have.</summary>
+    public static ApiException TooManyAnswers(string field, long count, int limit) =>
+        ApiException.Invalid(field, $"{count} answers are asked for, and the server gives at most {limit} to one request.");
 
     /// <summary>The tokens of a conversation, and how many of the first ones every conversation under its system message has.</summary>
     public (int[] Tokens, int SystemPrefix) ReadChat(ChatRequestMessage?[]? messages)

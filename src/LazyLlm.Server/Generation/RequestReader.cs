@@ -19,7 +19,7 @@ internal sealed class RequestReader(ServedModel model)
         CheckCommon(request);
         SamplingOptions sampling = Sampling(request, MaxTokens("max_tokens", request.MaxTokens, DefaultCompletionTokens), []);
         PruningSchedule schedule = Schedule(request);
-        List<(int[] Tokens, string? Text)> prompts = _prompts.ReadPrompts(request.Prompt);
+        List<(int[] Tokens, string? Text)> prompts = _prompts.ReadPrompts(request.Prompt, model.Options.ChoiceLimit);
         int answersEach = CountChoices(prompts.Count, request.N) / prompts.Count;
         var requests = new List<GenerationRequest>();
         var echoes = new List<string>();
@@ -69,7 +69,7 @@ internal sealed class RequestReader(ServedModel model)
         long count = (long)prompts * (n ?? 1);
         return count <= model.Options.ChoiceLimit
             ? (int)count
-            : throw ApiException.Invalid(n > 1 ? "n" : "prompt", $"{count} answers are asked for, and the server gives at most {model.Options.ChoiceLimit} to one request.");
+            : throw PromptReader.TooManyAnswers(n > 1 ? "n" : "prompt", count, model.Options.ChoiceLimit);
     }
 
     private int MaxTokens(string field, int? given, int otherwise)

@@ -7,11 +7,11 @@ namespace LazyLlm.Server.Http;
 
 /// <summary>
 /// Server-sent events of JSON. The response starts with the first event, so that until then an error can still be a status.
-/// Kestrel's buffer bounds what a slow reader leaves unread: flushing waits for it then.
+/// Kestrel's buffer bounds what a slow reader leaves unread: flushing waits for it then, for a time.
 /// </summary>
-internal sealed class EventStream(HttpResponse response) : IDisposable
+internal sealed class EventStream(HttpContext context, TimeSpan readerTimeLimit) : IDisposable
 {
-    private readonly PipeWriter _body = response.BodyWriter;
+    private readonly PipeWriter _body = context.Response.BodyWriter;
     private Utf8JsonWriter? _json;
 
     /// <summary>Whether an event was written.</summary>
@@ -22,6 +22,7 @@ internal sealed class EventStream(HttpResponse response) : IDisposable
     {
         if (_json is null)
         {
+            HttpResponse response = context.Response;
             response.ContentType = "text/event-stream; charset=utf-8";
             response.Headers.CacheControl = "no-cache";
             // Tells a proxy in front not to hold events back.
@@ -39,10 +40,26 @@ internal sealed class EventStream(HttpResponse response) : IDisposable
     /// <summary>Writes the event that ends a stream well.</summary>
     public void WriteDone() => Write("data: [DONE]\n\n"u8);
 
-    /// <summary>Sends what was written; waits while the reader is slow.</summary>
-    public ValueTask<FlushResult> FlushAsync(CancellationToken cancellation) => _body.FlushAsync(cancellation);
+    /// <summary>Sends what was written; waits while the reader is slow, and hangs up on one that does not read.</summary>
+    public ValueTask FlushAsync(CancellationToken cancellation)
+    {
+        ValueTask<FlushResult> flush = _body.FlushAsync(cancellation);
+        if (!flush.IsCompletedSuccessfully)
+        {
+            return WaitAsync(flush);
+        }
+
+        _ = flush.Result;
+        return ValueTask.CompletedTask;
+    }
 
     public void Dispose() => _json?.Dispose();
+
+    private async ValueTask WaitAsync(ValueTask<FlushResult> flush)
+    {
+        using Timer watch = SlowReader.Watch(context, readerTimeLimit);
+        await flush.ConfigureAwait(false);
+    }
 
     private void Write(ReadOnlySpan<byte> bytes)
     {

@@ -5,6 +5,7 @@ using LazyLlm.Native.Pruning;
 using LazyLlm.Native.Sampling;
 using LazyLlm.Native.Scheduling;
 using LazyLlm.Native.Tokenizers;
+using LazyLlm.Server.Http;
 using Microsoft.AspNetCore.Http;
 
 namespace LazyLlm.Server.Monitor;
@@ -74,12 +75,12 @@ internal sealed class Comparison
                 {
                     response.ContentType = "application/x-ndjson";
                     response.Headers.CacheControl = "no-store";
-                    await Line(response, new ComparisonEvent { Event = "prompt", Tokens = _tokenTexts }, cancellation);
+                    await WriteLineAsync(response, new ComparisonEvent { Event = "prompt", Tokens = _tokenTexts }, cancellation);
                 }
 
                 if (name == "warm")
                 {
-                    await Line(response, new ComparisonEvent { Event = name }, cancellation);
+                    await WriteLineAsync(response, new ComparisonEvent { Event = name }, cancellation);
                     await foreach (GeneratedToken _ in answer.ReadAllAsync(cancellation))
                     {
                     }
@@ -87,25 +88,26 @@ internal sealed class Comparison
                     continue;
                 }
 
-                await Line(response, new ComparisonEvent { Event = "begin", Run = name, Schedule = request.Schedule.ToString() }, cancellation);
+                await WriteLineAsync(response, new ComparisonEvent { Event = "begin", Run = name, Schedule = request.Schedule.ToString() }, cancellation);
                 await foreach (GeneratedToken token in answer.ReadAllAsync(cancellation))
                 {
-                    await Line(response, new ComparisonEvent { Event = "token", Run = name, Text = token.Text }, cancellation);
+                    await WriteLineAsync(response, new ComparisonEvent { Event = "token", Run = name, Text = token.Text }, cancellation);
                 }
 
-                await Line(response, new ComparisonEvent { Event = "end", Run = name, Figures = ComparisonFigures.From(answer) }, cancellation);
+                await WriteLineAsync(response, new ComparisonEvent { Event = "end", Run = name, Figures = ComparisonFigures.From(answer) }, cancellation);
             }
             catch (LazyLlmException error) when (response.HasStarted)
             {
                 _model.NoteFault(error);
-                await Line(response, new ComparisonEvent { Event = "error", Run = name, Message = error.Message }, cancellation);
+                await WriteLineAsync(response, new ComparisonEvent { Event = "error", Run = name, Message = error.Message }, cancellation);
                 return;
             }
         }
     }
 
-    private static async Task Line(HttpResponse response, ComparisonEvent line, CancellationToken cancellation)
+    private async Task WriteLineAsync(HttpResponse response, ComparisonEvent line, CancellationToken cancellation)
     {
+        using Timer watch = SlowReader.Watch(response.HttpContext, _model.Options.ReaderTimeLimit);
         await JsonSerializer.SerializeAsync(response.Body, line, MonitorJson.Default.ComparisonEvent, cancellation);
         await response.Body.WriteAsync(LineEnd, cancellation);
         await response.Body.FlushAsync(cancellation);

@@ -142,6 +142,24 @@ public sealed class LimitsTests
         await server.UntilAsync(status => status is { Running: 0, MemoryInUse: 0 });
     }
 
+    [Fact]
+    public async Task A_reader_that_stops_reading_loses_its_place()
+    {
+        // Events of 8 KiB, so that few tokens fill every buffer on the way.
+        await using DemoServer server = await DemoServer.StartAsync(new LlamaServerOptions
+        {
+            ModelName = new string('m', 8_192),
+            ReaderTimeLimit = TimeSpan.FromSeconds(0.2),
+            Scheduling = new SchedulerOptions { RunningLimit = 2 },
+        });
+        using TcpClient stalled = await server.SendAsync(Path, """{"prompt":"a","max_tokens":2000,"ignore_eos":true,"stream":true,"n":2}""");
+        await server.UntilAsync(status => status.Running == 2);
+        ScheduledAnswer[] answers = [.. server.Server.Scheduler.Status.Requests];
+        await server.UntilAsync(status => status is { Running: 0, Waiting: 0, MemoryInUse: 0 });
+        Assert.All(answers, answer => Assert.IsAssignableFrom<OperationCanceledException>(answer.Failure));
+        Assert.Equal(200, (await server.AskAsync(Path[1..], Short)).Status);
+    }
+
     private static async Task<TcpClient> ConnectAsync(DemoServer server)
     {
         var client = new TcpClient();

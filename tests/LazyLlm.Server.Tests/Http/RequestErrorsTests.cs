@@ -56,6 +56,8 @@ public sealed class RequestErrorsTests : IAsyncLifetime
         { """ "prompt":"a","stop":["a",""] """, "stop[1]", "empty" },
         { """ "prompt":"a","n":0 """, "n", "1 or more" },
         { """ "prompt":"a","n":65 """, "n", "at most 64" },
+        { $" \"prompt\":[{string.Join(',', Enumerable.Repeat("\"a\"", 65))}] ", "prompt", "65 answers" },
+        { $" \"prompt\":[{string.Join(',', Enumerable.Repeat("[5]", 33))}],\"n\":2 ", "n", "66 answers" },
         { """ "prompt":"a","stream":"yes" """, "stream", "true or false" },
         { """ "prompt":"a","stream_options":5 """, "stream_options", "an object" },
         { """ "prompt":"a","stream_options":{"include_usage":"x"} """, "stream_options.include_usage", "true or false" },
