@@ -16,16 +16,17 @@ internal sealed partial class ServeProcess : IDisposable
         _output = process.StandardOutput.ReadToEndAsync();
     }
 
+    /// <summary>The tool in its own output folder, of the configuration that these tests were built in.</summary>
+    public static string Tool { get; } = Path.Combine(
+        [RepositoryFiles.Root, "src", "LazyLlm.Cli", "bin", .. AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar).Split(Path.DirectorySeparatorChar)[^2..], "lazyllm.dll"]);
+
     /// <summary>Where it listens.</summary>
     public HttpClient Client { get; } = new();
 
     /// <summary>Starts it on a free port and waits until it listens, or has ended.</summary>
     public static async Task<ServeProcess> StartAsync(string[] arguments, params (string Name, string Value)[] variables)
     {
-        // The tool's own output folder, of the configuration that these tests were built in.
-        string[] tail = AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar).Split(Path.DirectorySeparatorChar)[^2..];
-        string tool = Path.Combine([RepositoryFiles.Root, "src", "LazyLlm.Cli", "bin", .. tail, "lazyllm.dll"]);
-        var start = new ProcessStartInfo("dotnet", [tool, "serve", RepositoryFiles.Demo, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo("dotnet", [Tool, "serve", RepositoryFiles.Demo, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
         foreach ((string name, string value) in variables)
         {
             start.Environment[name] = value;
