@@ -61,7 +61,7 @@ internal sealed class ServerBenchmark(LlamaEngine engine, Scheduler scheduler, H
     /// <summary>One document, asked about in each of the ways.</summary>
     private async Task TurnAsync(int turn)
     {
-        RecallDocument document = task.CreateDocument(new RecallDocumentOptions { TokenLength = length, Seed = (ulong)(turn + TurnsPerRound) });
+        RecallDocument document = task.CreateDocument(new RecallDocumentOptions { TokenLength = length, Seed = (ulong)(turn + TurnsPerRound), QuestionCount = 1 });
         string text = document.Prompt();
         string[] names = ["session", "scheduler", "server"];
         Func<IAsyncEnumerable<bool>>[] ways = [() => Session(text), () => Scheduled(text), () => Served(text)];
