@@ -197,9 +197,11 @@ public sealed class LazyLlmChatClient : IChatClient
         object? pruning = null;
         options?.AdditionalProperties?.TryGetValue(PruningProperty, out pruning);
         SamplingOptions sampling = options?.RawRepresentationFactory?.Invoke(this) as SamplingOptions ?? _sampling;
+        int[] tokens = _template.Encode(_tokenizer, chat);
         return new GenerationRequest
         {
-            Tokens = _template.Encode(_tokenizer, chat),
+            Tokens = tokens,
+            SharedPrefix = _template.SystemPrefix(_tokenizer, chat, tokens),
             Schedule = pruning switch
             {
                 null => _pruning,

@@ -65,6 +65,21 @@ public sealed class LazyLlmChatClientTests : IAsyncLifetime
         Assert.StartsWith(stopped.Text, text, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("none")]
+    [InlineData("4:0.3")]
+    public async Task A_system_message_is_computed_once_and_changes_no_answer(string pruning)
+    {
+        ChatMessage[] chat = [new(ChatRole.System, string.Concat(Enumerable.Repeat("Hugo keeps the ring in the cellar. The old fox sleeps near the mill. ", 4))), new(ChatRole.User, Question)];
+        var options = new ChatOptions { MaxOutputTokens = 6, AdditionalProperties = new() { ["pruning"] = pruning } };
+        ChatResponse first = await _client.GetResponseAsync(chat, options);
+        ChatResponse second = await _client.GetResponseAsync(chat, options);
+        Assert.Equal(0, first.Usage!.CachedInputTokenCount);
+        Assert.InRange(second.Usage!.CachedInputTokenCount!.Value, 32, second.Usage.InputTokenCount!.Value - 1);
+        Assert.Equal(first.Text, second.Text);
+        Assert.Equal(0, (await _client.GetResponseAsync(Question, options)).Usage!.CachedInputTokenCount);
+    }
+
     [Fact]
     public async Task Many_threads_get_what_each_gets_alone()
     {

@@ -8,6 +8,9 @@ namespace LazyLlm.Native.Tokenizers;
 /// </summary>
 public abstract class ChatTemplate
 {
+    /// <summary>Beginnings shorter than this are computed as fast as copied.</summary>
+    private const int LeastSharedPrefix = 32;
+
     private protected ChatTemplate()
     {
     }
@@ -55,6 +58,30 @@ public abstract class ChatTemplate
         var ids = new List<int>();
         EncodeTo(tokenizer, system, [.. messages.Skip(first).Select(message => message.Text)], ids);
         return [.. ids];
+    }
+
+    /// <summary>
+    /// How many of a conversation's first tokens every conversation under its system message has: what a scheduler may keep for
+    /// the next one. 0 without a system message, and where they are so few that computing them takes no longer than copying.
+    /// </summary>
+    /// <param name="tokenizer">The model's tokenizer.</param>
+    /// <param name="messages">The conversation.</param>
+    /// <param name="tokens">Its tokens, as <see cref="Encode"/> gives them.</param>
+    public int SystemPrefix(TextTokenizer tokenizer, IReadOnlyList<ChatMessage> messages, ReadOnlySpan<int> tokens)
+    {
+        ArgumentNullException.ThrowIfNull(messages);
+        if (messages.Count == 0 || messages[0].Role != ChatRole.System)
+        {
+            return 0;
+        }
+
+        // Two conversations that differ from the first letter of the question on: what they share does not hang on any question.
+        ReadOnlySpan<int> common = With("a");
+        common = common[..common.CommonPrefixLength(With("1"))];
+        int shared = Math.Min(common.CommonPrefixLength(tokens), tokens.Length - 1);
+        return shared >= LeastSharedPrefix ? shared : 0;
+
+        int[] With(string question) => Encode(tokenizer, [messages[0], new ChatMessage(ChatRole.User, question)]);
     }
 
     /// <summary>

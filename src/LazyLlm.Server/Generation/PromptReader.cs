@@ -8,9 +8,6 @@ namespace LazyLlm.Server.Generation;
 /// <summary>Makes tokens of what requests bring as prompts and messages.</summary>
 internal sealed class PromptReader(TextTokenizer tokenizer, ChatTemplate template)
 {
-    /// <summary>Beginnings shorter than this are computed as fast as copied.</summary>
-    private const int LeastSharedPrefix = 32;
-
     private const string ExpectedPrompt = "expected a string, an array of strings, token ids, or an array of arrays of token ids.";
 
     /// <summary>The prompts of a completion request: their tokens, and their text where it was given.</summary>
@@ -62,7 +59,7 @@ internal sealed class PromptReader(TextTokenizer tokenizer, ChatTemplate templat
 
         ChatMessage[] chat = [.. messages.Select((message, i) => ReadMessage(message, $"messages[{i}]"))];
         int[] tokens = template.Encode(tokenizer, chat);
-        return (tokens, chat[0].Role == ChatRole.System ? SystemPrefix(chat[0], tokens) : 0);
+        return (tokens, template.SystemPrefix(tokenizer, chat, tokens));
     }
 
     private static ChatMessage ReadMessage(ChatRequestMessage? message, string field)
@@ -104,16 +101,5 @@ internal sealed class PromptReader(TextTokenizer tokenizer, ChatTemplate templat
     {
         string text = JsonValues.Text(element, field);
         return (tokenizer.Encode(text), text);
-    }
-
-    private int SystemPrefix(ChatMessage system, int[] tokens)
-    {
-        // Two conversations that differ from the first letter of the question on: what they share does not hang on any question.
-        ReadOnlySpan<int> common = With("a");
-        common = common[..common.CommonPrefixLength(With("1"))];
-        int shared = Math.Min(common.CommonPrefixLength(tokens), tokens.Length - 1);
-        return shared >= LeastSharedPrefix ? shared : 0;
-
-        int[] With(string question) => template.Encode(tokenizer, [system, new ChatMessage(ChatRole.User, question)]);
     }
 }
