@@ -128,7 +128,7 @@ public sealed class ScheduledAnswer : IAsyncDisposable
         {
             return _cancellation.IsCancellationRequested
                 ? new OperationCanceledException(_cancellation)
-                : new OperationCanceledException("The answer was disposed before its end, or the scheduler has stopped.");
+                : new OperationCanceledException("The answer was disposed or its reader left before its end, or the scheduler has stopped.");
         }
 
         return TimeLimit is TimeSpan limit && Age >= limit ? new TimeLimitException(limit, State.ToString().ToLowerInvariant()) : null;
