@@ -154,11 +154,6 @@ LAZYLLM_KERNEL(lazyllm_gemv_1, LinearArgs, GEMV_THREADS)
     multiply<1, 1>(args);
 }
 
-LAZYLLM_KERNEL(lazyllm_gemv_2, LinearArgs, GEMV_THREADS)
-{
-    multiply<2, 1>(args);
-}
-
 LAZYLLM_KERNEL(lazyllm_gemv_4, LinearArgs, GEMV_THREADS)
 {
     multiply<4, 2>(args);

@@ -60,5 +60,6 @@ template <int Threads> LAZYLLM_DEVICE float sum_of_lanes(const float (&values)[N
 
 LAZYLLM_DEVICE float scale_of(float squares, i32 hidden_size, float epsilon)
 {
-    return 1.0f / sqrtf(squares / (float)hidden_size + epsilon);
+    // The exact root and quotients are calls, around which registers are saved in memory.
+    return rsqrt_approx(fmaf(squares, reciprocal_approx((float)hidden_size), epsilon));
 }

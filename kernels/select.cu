@@ -25,16 +25,15 @@ LAZYLLM_KERNEL(lazyllm_select_block, SelectArgs, SELECT_THREADS)
     const i32 first = (i32)threadIdx.x * PER_THREAD;
     const i32 valid = args.count - first;
     const bool by_mass = args.mass > 0.0 && !args.is_static;
+    const float *importance = by_mass ? args.importance + first : nullptr;
     u32 keys[PER_THREAD];
-    float importance[PER_THREAD];
     u64 own_mass = 0;
 #pragma unroll
     for (int i = 0; i < PER_THREAD; i++)
     {
         const bool inside = i < valid;
         keys[i] = inside ? key_of(args, first + i) : 0u;
-        importance[i] = inside && by_mass ? args.importance[first + i] : 0.0f;
-        own_mass += fixed_point(importance[i]);
+        own_mass += inside && by_mass ? fixed_point(importance[i]) : 0ull;
     }
 
     u32 prefix = 0;

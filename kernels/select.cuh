@@ -190,8 +190,9 @@ struct TileOffsets
     u32 computed;
 };
 
-/// The thread's entries that are above the threshold and equal to it, counted.
-LAZYLLM_DEVICE void count_entries(const u32 (&keys)[PER_THREAD], const float (&importance)[PER_THREAD], i32 valid, u32 threshold, u32 &above, u32 &equal, u64 &equal_mass)
+/// The thread's entries that are above the threshold and equal to it, counted. Here and below, `importance` is that of the thread's
+/// first entry in memory, or null where sums of it do not matter: registers hold the keys alone.
+LAZYLLM_DEVICE void count_entries(const u32 (&keys)[PER_THREAD], const float *importance, i32 valid, u32 threshold, u32 &above, u32 &equal, u64 &equal_mass)
 {
     above = 0;
     equal = 0;
@@ -203,12 +204,13 @@ LAZYLLM_DEVICE void count_entries(const u32 (&keys)[PER_THREAD], const float (&i
             continue;
         above += keys[i] > threshold ? 1u : 0u;
         equal += keys[i] == threshold ? 1u : 0u;
-        equal_mass += keys[i] == threshold ? fixed_point(importance[i]) : 0ull;
+        if (importance != nullptr && keys[i] == threshold)
+            equal_mass += fixed_point(importance[i]);
     }
 }
 
 /// Bit i of the result: entry i is kept. `kept_before` receives how many entries before the thread's own are kept.
-LAZYLLM_DEVICE u32 mark_kept(const u32 (&keys)[PER_THREAD], const float (&importance)[PER_THREAD], i32 valid, const Threshold &threshold, const TileOffsets &offsets, u32 *warps, u64 *wide_warps, u32 &kept_before)
+LAZYLLM_DEVICE u32 mark_kept(const u32 (&keys)[PER_THREAD], const float *importance, i32 valid, const Threshold &threshold, const TileOffsets &offsets, u32 *warps, u64 *wide_warps, u32 &kept_before)
 {
     u32 above, equal;
     u64 equal_mass, all_mass;
@@ -229,7 +231,7 @@ LAZYLLM_DEVICE u32 mark_kept(const u32 (&keys)[PER_THREAD], const float (&import
         {
             keep = keeps_equal(threshold, rank, before);
             rank++;
-            before += fixed_point(importance[i]);
+            before += importance != nullptr ? fixed_point(importance[i]) : 0ull;
             kept_equal += keep ? 1u : 0u;
         }
         kept |= keep ? 1u << i : 0u;

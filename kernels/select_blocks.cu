@@ -3,17 +3,15 @@
 // Bound by latency: eight launches. Called by SelectKernels.cs.
 #include "select.cuh"
 
-/// The thread's entries of its block's tile.
-LAZYLLM_DEVICE i32 load_tile(const SelectArgs &args, u32 (&keys)[PER_THREAD], float (&importance)[PER_THREAD], i32 &first)
+/// The thread's entries of its block's tile; the importance of the first where sums of it matter.
+LAZYLLM_DEVICE i32 load_tile(const SelectArgs &args, u32 (&keys)[PER_THREAD], const float *&importance, i32 &first)
 {
     first = (i32)blockIdx.x * SELECT_TILE + (i32)threadIdx.x * PER_THREAD;
     const i32 valid = args.count - first;
+    importance = args.mass > 0.0 && !args.is_static ? args.importance + first : nullptr;
 #pragma unroll
     for (int i = 0; i < PER_THREAD; i++)
-    {
         keys[i] = i < valid ? args.keys[first + i] : 0u;
-        importance[i] = i < valid && args.mass > 0.0 && !args.is_static ? args.importance[first + i] : 0.0f;
-    }
     return valid;
 }
 
@@ -53,7 +51,7 @@ LAZYLLM_KERNEL(lazyllm_select_histogram, SelectArgs, SELECT_THREADS)
     __shared__ u32 histogram[BINS];
     __shared__ u64 masses[BINS];
 
-    const bool by_mass = args.mass > 0.0;
+    const bool by_mass = args.mass > 0.0 && !args.is_static;
     const Threshold border = find_threshold(args, args.digit);
     const u32 shift = 24u - 8u * (u32)args.digit;
     const u32 fixed = args.digit == 0 ? 0u : 0xFFFFFFFFu << (shift + 8u);
@@ -64,7 +62,7 @@ LAZYLLM_KERNEL(lazyllm_select_histogram, SelectArgs, SELECT_THREADS)
     }
     __syncthreads();
     u32 keys[PER_THREAD];
-    float importance[PER_THREAD];
+    const float *importance;
     i32 first;
     const i32 valid = load_tile(args, keys, importance, first);
 #pragma unroll
@@ -93,7 +91,7 @@ LAZYLLM_KERNEL(lazyllm_select_count, SelectArgs, SELECT_THREADS)
 
     const Threshold threshold = find_threshold(args, DIGITS);
     u32 keys[PER_THREAD];
-    float importance[PER_THREAD];
+    const float *importance;
     i32 first;
     const i32 valid = load_tile(args, keys, importance, first);
     u32 above, equal, all_above, all_equal;
@@ -117,7 +115,7 @@ LAZYLLM_DEVICE u32 mark_tile(const SelectArgs &args, u32 *warps, u64 *wide_warps
 
     const Threshold threshold = find_threshold(args, DIGITS);
     u32 keys[PER_THREAD];
-    float importance[PER_THREAD];
+    const float *importance;
     const i32 valid = load_tile(args, keys, importance, first);
     TileOffsets offsets = {0, 0, 0, 0};
     for (u32 tile = 0; tile < blockIdx.x; tile++)
@@ -145,15 +143,12 @@ LAZYLLM_DEVICE u32 mark_tile(const SelectArgs &args, u32 *warps, u64 *wide_warps
         for (u32 tile = 0; tile < blockIdx.x; tile++)
         {
             u32 other_keys[PER_THREAD], all;
-            float other_importance[PER_THREAD];
             u64 all_mass;
             const i32 other_first = (i32)tile * SELECT_TILE + (i32)threadIdx.x * PER_THREAD;
+            const float *other_importance = args.importance + other_first;
 #pragma unroll
             for (int i = 0; i < PER_THREAD; i++)
-            {
                 other_keys[i] = args.keys[other_first + i];
-                other_importance[i] = args.importance[other_first + i];
-            }
             u32 above, equal;
             u64 equal_mass;
             count_entries(other_keys, other_importance, PER_THREAD, threshold.key, above, equal, equal_mass);

@@ -26,7 +26,7 @@ gemv, gemm = (n.Module(source, ['LAZYLLM_STORAGE_BF16']) for source in ('gemv.cu
 attention = n.Module('attention_gathered.cu', ['LAZYLLM_STORAGE_BF16', f'LAZYLLM_HEAD_SIZE={HEAD}', 'LAZYLLM_HEADS_PER_BLOCK=1'])
 
 # Name: kernel, most rows, threads, outputs per block, shared memory.
-LINEAR = {f'gemv_{r}': (gemv.kernel(f'lazyllm_gemv_{r}'), r, 128, 8 if r <= 2 else 16, 0) for r in (1, 2, 4, 8)}
+LINEAR = {f'gemv_{r}': (gemv.kernel(f'lazyllm_gemv_{r}'), r, 128, 8 if r == 1 else 16, 0) for r in (1, 4, 8)}
 LINEAR['gemm_few'] = (gemm.kernel('lazyllm_gemm_few', 8 * 48 * 128), 16, 64, 32, 8 * 48 * 128)
 LINEAR['gemm_small'] = (gemm.kernel('lazyllm_gemm_small', 6 * 96 * 128), 64, 128, 32, 6 * 96 * 128)
 ATTEND = {'rows': attention.kernel('lazyllm_attend_rows'), 'split': attention.kernel('lazyllm_attend_split', 5 * 64 * (HEAD + 8) * 2)}

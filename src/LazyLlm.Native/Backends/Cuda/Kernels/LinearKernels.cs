@@ -7,11 +7,12 @@ namespace LazyLlm.Native.Backends.Cuda.Kernels;
 /// <summary>Launches gemm_sm90.cu, gemv_sm90.cu, gemm.cu and gemv.cu, and is the one place that chooses between them.</summary>
 internal sealed class LinearKernels
 {
-    /// <summary>The most rows of the product that streams the weights.</summary>
+    /// <summary>The most rows of the product that streams the weights: those of several sequences, of few rows each.</summary>
     public const int MaxStreamedRows = 8;
 
-    // Up to here a product is bound by its weights' bytes, or recorded, and the portable kernel does.
-    private const int MostPortableRows = 64;
+    // Of one sequence: from there on the matrix units are faster, and on Hopper those of wgmma. Measured (bench/gpu/few_rows.py).
+    private const int MostOwnStreamedRows = 4;
+    private const int LeastHopperRows = MostFewRows + 1;
 
     private const int GemvWarps = 4;
     private const uint GemmThreads = 128;
@@ -29,6 +30,9 @@ internal sealed class LinearKernels
     // What a tile costs beside its columns, in columns: where a ring fills and its sums are written. Measured.
     private const int HopperTileCost = 20;
 
+    // Rows of gemv.cu's kernels.
+    private static readonly int[] StreamedRows = [1, 4, 8];
+
     private static readonly int[] HopperWidths = [256, 192, 128, 64];
 
     private readonly DeviceShape _shape;
@@ -45,7 +49,7 @@ internal sealed class LinearKernels
     {
         _shape = shape;
         _multiprocessors = device.MultiprocessorCount;
-        _gemv = [.. Enumerable.Range(0, 4).Select(i => library.Get(GemvProgram(shape), $"lazyllm_gemv_{1 << i}"))];
+        _gemv = [.. StreamedRows.Select(rows => library.Get(GemvProgram(shape), $"lazyllm_gemv_{rows}"))];
         if (shape.Storage == TensorType.Float32)
         {
             _plain = library.Get(GemmProgram(shape), "lazyllm_gemm_plain");
@@ -79,7 +83,7 @@ internal sealed class LinearKernels
 
     /// <summary>How a product of so many rows of one sequence is computed.</summary>
     public LinearKind KindOf(int rows) =>
-        rows <= MaxStreamedRows ? LinearKind.Streamed : rows > MostPortableRows && _hopper is not null ? LinearKind.Hopper : LinearKind.Portable;
+        rows <= MostOwnStreamedRows ? LinearKind.Streamed : rows >= LeastHopperRows && _hopper is not null ? LinearKind.Hopper : LinearKind.Portable;
 
     /// <summary>Whether the product of so many rows can norm its input and turn Q and K by itself (<see cref="LaunchSingle"/>).</summary>
     public bool IsSingle(RowCount count) => count.Limit == 1 && _single is not null;
@@ -137,8 +141,8 @@ internal sealed class LinearKernels
         }
 
         int rows = args.Count.Limit;
-        int variant = rows <= 1 ? 0 : rows <= 2 ? 1 : rows <= 4 ? 2 : 3;
-        int pairsPerBlock = GemvWarps * (variant < 2 ? 1 : 2);
+        int variant = rows <= StreamedRows[0] ? 0 : rows <= StreamedRows[1] ? 1 : 2;
+        int pairsPerBlock = GemvWarps * (variant == 0 ? 1 : 2);
         uint blocks = rows == 0 ? 0 : Tiles((args.N + 1) / 2, pairsPerBlock);
         _gemv[variant].Launch(stream, new LaunchConfig(blocks, 32 * GemvWarps) { DependentLaunch = true }, args);
     }

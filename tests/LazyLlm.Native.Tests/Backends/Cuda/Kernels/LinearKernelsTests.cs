@@ -35,19 +35,19 @@ public class LinearKernelsTests
         if (rows <= LinearKernels.MaxStreamedRows)
         {
             ulong floats = bench.Floats(rows * n);
-            Launch(bench, input, weights, floats, size, n, LinearEpilogue.StoreFloat);
+            Launch(bench, input, weights, floats, size, n, LinearEpilogue.StoreFloat, kind: LinearKind.Streamed);
             KernelBench.AssertClose(expected, bench.Read(floats, rows * n), 0, error);
         }
 
-        if (n % DeviceShape.Unit == 0)
+        foreach (LinearKind? kind in n % DeviceShape.Unit == 0 ? KindsFor(rows) : [])
         {
             ulong stored = bench.StoredFloats(rows * n);
-            Launch(bench, input, weights, stored, size, n, LinearEpilogue.Store);
+            Launch(bench, input, weights, stored, size, n, LinearEpilogue.Store, kind: kind);
             KernelBench.AssertClose(expected, bench.ReadStored(stored, rows * n), bench.Rounding, error);
 
             float[] before = bench.Numbers(rows * n, 10);
             ulong residual = bench.Upload(before);
-            Launch(bench, input, weights, residual, size, n, LinearEpilogue.AddResidual);
+            Launch(bench, input, weights, residual, size, n, LinearEpilogue.AddResidual, kind: kind);
             KernelBench.AssertClose([.. expected.Zip(before, (a, b) => a + b)], bench.Read(residual, rows * n), 0, error + 1e-5);
         }
     }
@@ -70,9 +70,12 @@ public class LinearKernelsTests
             expected[i] = sums[group] / (1 + Math.Exp(-sums[group])) * sums[group + 8];
         }
 
-        ulong output = bench.StoredFloats(expected.Length);
-        Launch(bench, input, weights, output, (rows, n, k), width, LinearEpilogue.SwiGlu);
-        KernelBench.AssertClose(expected, bench.ReadStored(output, expected.Length), bench.Rounding + 1e-5, 1e-4 * Math.Sqrt(k));
+        foreach (LinearKind? kind in KindsFor(rows))
+        {
+            ulong output = bench.StoredFloats(expected.Length);
+            Launch(bench, input, weights, output, (rows, n, k), width, LinearEpilogue.SwiGlu, kind: kind);
+            KernelBench.AssertClose(expected, bench.ReadStored(output, expected.Length), bench.Rounding + 1e-5, 1e-4 * Math.Sqrt(k));
+        }
     }
 
     [Theory]
@@ -85,13 +88,13 @@ public class LinearKernelsTests
         using var bench = new KernelBench(storage);
         float[] input = bench.Numbers(200 * k);
         float[] weights = bench.Numbers(n * k);
-        foreach (int[] counts in (int[][])[[1, 2, 3, 4, 5, 8], [9, 16, 63, 65, 128, 200]])
+        foreach ((LinearKind? kind, int[] counts) in ((LinearKind?, int[])[])[(LinearKind.Streamed, [1, 2, 3, 4, 5, 8]), (null, [5, 9, 16, 17, 63, 65, 128, 200])])
         {
             float[]? first = null;
             foreach (int rows in counts)
             {
                 ulong output = bench.StoredFloats(rows * n);
-                Launch(bench, input[..(rows * k)], weights, output, (rows, n, k), n, LinearEpilogue.Store);
+                Launch(bench, input[..(rows * k)], weights, output, (rows, n, k), n, LinearEpilogue.Store, kind: kind);
                 float[] row = bench.ReadStored(output, rows * n)[..n];
                 first ??= row;
                 Assert.Equal(first, row);
@@ -248,10 +251,10 @@ public class LinearKernelsTests
         return result;
     }
 
-    private static void Launch(KernelBench bench, float[] input, float[] weights, ulong output, (int Rows, int N, int K) size, int stride, LinearEpilogue epilogue, RowCount? count = null)
+    private static void Launch(KernelBench bench, float[] input, float[] weights, ulong output, (int Rows, int N, int K) size, int stride, LinearEpilogue epilogue, RowCount? count = null, LinearKind? kind = null)
     {
         var kernels = new LinearKernels(bench.Library, bench.Shape(64), bench.Context.Device);
-        kernels.Launch(bench.Stream, new LinearArgs
+        var args = new LinearArgs
         {
             Input = bench.Stored(input),
             Weights = bench.Stored(weights),
@@ -261,6 +264,10 @@ public class LinearKernelsTests
             K = size.K,
             OutputStride = stride,
             Epilogue = epilogue,
-        });
+        };
+        kernels.Launch(bench.Stream, args, kind ?? kernels.KindOf(args.Count.Limit));
     }
+
+    /// <summary>The way that the engine takes for so many rows of one sequence, and that for rows of several.</summary>
+    private static LinearKind?[] KindsFor(int rows) => rows <= LinearKernels.MaxStreamedRows ? [null, LinearKind.Streamed] : [null];
 }
