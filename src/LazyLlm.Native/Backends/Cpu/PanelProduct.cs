@@ -54,9 +54,17 @@ internal unsafe struct PanelProduct<TLanes, TVector, TFormat> : IParallelJob
         int wholeTiles = firstRow + ((lastRow - firstRow) / tileRows * tileRows);
 
         // Past these a whole tile, mostly of rows that do not count, costs no more than row by row.
-        if (lastRow - wholeTiles > (tileRows == 12 ? 8 : 2))
+        int left = lastRow - wholeTiles;
+        bool byFours = false;
+        if (left > (tileRows == 12 ? 8 : 4))
         {
             wholeTiles = lastRow;
+        }
+        else if (tileRows == 6)
+        {
+            // Two rows more than a tile: twice four cost less than six and then row by row.
+            byFours = left > 2 || (left == 2 && wholeTiles > firstRow);
+            wholeTiles -= left == 2 && byFours ? tileRows : 0;
         }
 
         float* tile = stackalloc float[12 * 32];
@@ -66,9 +74,13 @@ internal unsafe struct PanelProduct<TLanes, TVector, TFormat> : IParallelJob
             for (int p = panel; p < groupEnd; p++)
             {
                 WholeTiles(firstRow, wholeTiles, p, tile);
+                if (byFours)
+                {
+                    Fours(wholeTiles, lastRow, p, tile);
+                }
             }
 
-            if (wholeTiles < lastRow)
+            if (!byFours && wholeTiles < lastRow)
             {
                 FewRows(wholeTiles, lastRow, panel, groupEnd, tile);
             }
@@ -94,6 +106,18 @@ internal unsafe struct PanelProduct<TLanes, TVector, TFormat> : IParallelJob
             }
 
             Finish(row, Math.Min(tileRows, lastRow - row), panel, 1, tile, tileStride);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Fours(int firstRow, int lastRow, int panel, float* tile)
+    {
+        byte* weights = _arguments.Panels + (panel * _arguments.PanelBytes);
+        nint tileStride = 2 * TLanes.Count;
+        for (int row = firstRow; row < lastRow; row += 4)
+        {
+            RegisterTile<TLanes, TVector, TFormat>.FourOfOne(_arguments.Input + (row * _arguments.InputStride), _arguments.InputStride, weights, _arguments.Depth, tile, tileStride);
+            Finish(row, Math.Min(4, lastRow - row), panel, 1, tile, tileStride);
         }
     }
 

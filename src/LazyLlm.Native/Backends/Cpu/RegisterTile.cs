@@ -182,6 +182,51 @@ internal static unsafe class RegisterTile<TLanes, TVector, TFormat>
         TLanes.Store(c05b, tile + (1 * TLanes.Count));
     }
 
+    /// <summary>4 rows x 1 panel: 8 accumulators, as many as two multiply-adds a cycle need. Writes 4 rows of 2 registers, <paramref name="tileStride"/> floats apart.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void FourOfOne(float* a, nint aStride, byte* panel, int depth, float* tile, nint tileStride)
+    {
+        nint half = TLanes.Count * TFormat.ElementSize;
+        nint stride2 = aStride * 2;
+        nint stride3 = aStride * 3;
+        TVector c00a = TLanes.Zero, c00b = TLanes.Zero;
+        TVector c01a = TLanes.Zero, c01b = TLanes.Zero;
+        TVector c02a = TLanes.Zero, c02b = TLanes.Zero;
+        TVector c03a = TLanes.Zero, c03b = TLanes.Zero;
+        float* end = a + depth;
+        while (a != end)
+        {
+            TVector ba = TFormat.Load(panel);
+            TVector bb = TFormat.Load(panel + half);
+            TVector x0 = TLanes.Broadcast(*a);
+            c00a = TLanes.MultiplyAdd(x0, ba, c00a);
+            c00b = TLanes.MultiplyAdd(x0, bb, c00b);
+            TVector x1 = TLanes.Broadcast(*(a + aStride));
+            c01a = TLanes.MultiplyAdd(x1, ba, c01a);
+            c01b = TLanes.MultiplyAdd(x1, bb, c01b);
+            TVector x2 = TLanes.Broadcast(*(a + stride2));
+            c02a = TLanes.MultiplyAdd(x2, ba, c02a);
+            c02b = TLanes.MultiplyAdd(x2, bb, c02b);
+            TVector x3 = TLanes.Broadcast(*(a + stride3));
+            c03a = TLanes.MultiplyAdd(x3, ba, c03a);
+            c03b = TLanes.MultiplyAdd(x3, bb, c03b);
+            panel += 2 * half;
+            a++;
+        }
+
+        TLanes.Store(c00a, tile);
+        TLanes.Store(c00b, tile + (1 * TLanes.Count));
+        tile += tileStride;
+        TLanes.Store(c01a, tile);
+        TLanes.Store(c01b, tile + (1 * TLanes.Count));
+        tile += tileStride;
+        TLanes.Store(c02a, tile);
+        TLanes.Store(c02b, tile + (1 * TLanes.Count));
+        tile += tileStride;
+        TLanes.Store(c03a, tile);
+        TLanes.Store(c03b, tile + (1 * TLanes.Count));
+    }
+
     /// <summary>4 rows x 2 neighbouring panels: 16 accumulators, for 32 registers. Writes 4 rows of 4 registers, <paramref name="tileStride"/> floats apart.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Four(float* a, nint aStride, byte* panel, nint panelBytes, int depth, float* tile, nint tileStride)
