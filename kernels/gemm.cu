@@ -1,4 +1,4 @@
-// Linear for more rows than gemv.cu takes: output = input · weights^T on the tensor cores of compute capability 8.0.
+// Linear for more than a few rows: output = input · weights^T on the tensor cores of compute capability 8.0.
 //
 // Shapes and epilogues as in linear.cuh; rows, n and k need not be multiples of the tile (what lies outside is read as
 // zero and not written). A block computes a tile of TileM rows by TileN outputs; pieces of both matrices, 64 columns

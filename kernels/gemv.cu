@@ -1,4 +1,4 @@
-// Linear for 1 to 8 rows: reads the weights once, whatever the number of rows.
+// Linear for 1 to 4 rows of a sequence, and for up to 8 of several: reads the weights once, whatever the number of rows.
 //
 // Shapes and epilogues as in linear.cuh. A warp takes pairs of weight rows (of SwiGLU: a gate row and its up row), its
 // lanes take the columns eight by eight in turn, and a butterfly adds the lanes. The order of the additions of one

@@ -90,7 +90,6 @@ internal sealed class WeightUploader : IDisposable
             int count = Math.Min(piece, numbers.Length);
             Slot slot = TakeSlot(target, (long)count * sizeof(float));
             numbers[..count].CopyTo(slot.Buffer.AsSpan<float>(0, count));
-            slot.Filled = Task.CompletedTask;
             target += (ulong)count * sizeof(float);
             numbers = numbers[count..];
         }

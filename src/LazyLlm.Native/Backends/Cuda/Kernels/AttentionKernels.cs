@@ -90,18 +90,15 @@ internal sealed class AttentionKernels
     /// <summary>Parts that the keys of |T| positions are split into for one row.</summary>
     public static int Splits(int tokenCount) => Splits(tokenCount, LeastTokensPerSplit);
 
-    /// <summary>Bytes of scratch memory that <see cref="Launch(CudaStream, AttentionArgs)"/> needs for as many rows and positions.</summary>
+    /// <summary>Bytes of scratch memory that <see cref="Launch"/> needs for as many rows and positions.</summary>
     public long ScratchBytes(int rows, int tokenCount) =>
         (long)rows * _shape.Config.HeadCount * SplitsFor(rows, tokenCount) * (_shape.Config.HeadSize + 2) * sizeof(float);
 
     /// <summary>Enqueues the attention of the rows; <c>Splits</c> is filled in here.</summary>
-    public void Launch(CudaStream stream, AttentionArgs args) => Launch(stream, args, KindOf(args));
-
-    /// <summary>Enqueues the attention of the rows in one of the ways that can take them.</summary>
-    public void Launch(CudaStream stream, AttentionArgs args, AttentionKind kind)
+    public void Launch(CudaStream stream, AttentionArgs args)
     {
         args.Splits = SplitsFor(args.Count.Limit, args.TokenCount);
-        switch (kind)
+        switch (KindOf(args))
         {
             case AttentionKind.SplitTiles:
                 LaunchSplitTiles(stream, args);
