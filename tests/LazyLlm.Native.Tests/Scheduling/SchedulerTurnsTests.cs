@@ -209,19 +209,24 @@ public sealed class SchedulerTurnsTests : IDisposable
         GeneratedToken[][] alone = [.. requests.Select(r => Alone(_engine, r))];
         using var scheduler = new Scheduler(_engine);
         int left = 1;
+        using var submitted = new ManualResetEventSlim();
         _operations.Before = (operation, index, _) =>
         {
+            // They share passes only if none has ended before another has come.
+            submitted.Wait();
             if (operation == nameof(IOperations.ReadLogits) && index == 1 && Interlocked.Decrement(ref left) == 0)
             {
                 throw new InvalidLogitsException("This is a test.");
             }
         };
         int failed = 0;
-        await Task.WhenAll(requests.Select(async (request, i) =>
+        ScheduledAnswer[] answers = [.. requests.Select(request => scheduler.Submit(request))];
+        submitted.Set();
+        await Task.WhenAll(answers.Select(async (answer, i) =>
         {
             try
             {
-                Assert.Equal(alone[i], await Read(scheduler.Submit(request)));
+                Assert.Equal(alone[i], await Read(answer));
             }
             catch (InvalidLogitsException)
             {
