@@ -5,11 +5,16 @@ namespace LazyLlm.Bench.CudaKernels;
 
 /// <summary>
 /// Dense and gathered attention, and the last row's importance. K and V lie as in a session under the schedule
-/// <c>none</c>: those of all layers of a slot together, of which a launch reads one layer's.
+/// <c>none</c>: those of all layers of a slot together, of which a launch reads one layer's. What a decode step does, with one
+/// row or a few and the importance, is timed over all layers (<see cref="RecordedRuns"/>), with the counts on the device as
+/// there; prompts and turns by one launch alone.
 /// </summary>
 internal static class AttentionRuns
 {
     public const string Group = "attention";
+
+    // More are a turn of a conversation, whose attention waits for no launch.
+    private const int MostStepRows = 64;
 
     public static void Measure(KernelScene scene)
     {
@@ -59,15 +64,28 @@ internal static class AttentionRuns
             Peer = peer,
         };
         var kernels = new AttentionKernels(scene.Library, shape, scene.Context.Device);
-        scene.Measure(row, buffers =>
+        if (rows > MostStepRows)
         {
-            AttentionArgs args = Args(scene, buffers, rows, tokens, isGathered) with
+            scene.Measure(row, buffers =>
             {
-                Output = buffers.Empty(2L * rows * shape.QueryWidth).Pointer,
-                Partials = buffers.Empty(Math.Max(256, kernels.ScratchBytes(CudaWorkspace.TokenBucket(rows), tokens))).Pointer,
-            };
-            return new KernelRun(() => kernels.Launch(scene.Stream, args));
+                AttentionArgs args = WithOutput(buffers);
+                return new KernelRun(() => kernels.Launch(scene.Stream, args));
+            });
+            return;
+        }
+
+        RecordedRuns.Measure(scene, row, buffers =>
+        {
+            AttentionArgs args = WithOutput(buffers);
+            args.Count = CountOnDevice(buffers, rows, tokens, isGathered);
+            return layer => kernels.Launch(scene.Stream, args with { Keys = KeysOf(shape, args, layer) });
         });
+
+        AttentionArgs WithOutput(KernelScene.Buffers buffers) => Args(scene, buffers, rows, tokens, isGathered) with
+        {
+            Output = buffers.Empty(2L * rows * shape.QueryWidth).Pointer,
+            Partials = buffers.Empty(Math.Max(256, kernels.ScratchBytes(CudaWorkspace.TokenBucket(rows), tokens))).Pointer,
+        };
     }
 
     private static void Score(KernelScene scene, int tokens)
@@ -82,26 +100,37 @@ internal static class AttentionRuns
             Peer = "importance",
         };
         var kernels = new ImportanceKernels(scene.Library, shape);
-        scene.Measure(row, buffers =>
+        RecordedRuns.Measure(scene, row, buffers =>
         {
             AttentionArgs args = Args(scene, buffers, 1, tokens, isGathered: true);
+            args.Count = CountOnDevice(buffers, 1, tokens, isGathered: true);
             ulong importance = buffers.Empty(4L * tokens).Pointer;
             ulong scratch = buffers.Empty(kernels.ScratchBytes(1, tokens)).Pointer;
-            return new KernelRun(() => kernels.Launch(scene.Stream, args, importance, scratch, 1, accumulate: false));
+            return layer => kernels.Launch(scene.Stream, args with { Keys = KeysOf(shape, args, layer) }, importance, scratch, 1, accumulate: false);
         });
     }
+
+    private static ulong KeysOf(DeviceShape shape, in AttentionArgs args, int layer) => args.Keys + ((ulong)layer * (ulong)shape.KeyValueBytes);
+
+    /// <summary>The counts of a step whose rows came last, as a recorded step reads them.</summary>
+    private static RowCount CountOnDevice(KernelScene.Buffers buffers, int rows, int tokens, bool isGathered)
+    {
+        // The mirror of StepState, number by number.
+        int[] state = [rows, tokens, 0, SlotCount(tokens, isGathered)];
+        return RowCount.AtMost(CudaWorkspace.TokenBucket(rows), buffers.Integers(state).Pointer);
+    }
+
+    // A third of the context is kept: T's slots are spread over three times as many.
+    private static int SlotCount(int tokens, bool isGathered) => isGathered ? 3 * tokens : tokens;
 
     private static AttentionArgs Args(KernelScene scene, KernelScene.Buffers buffers, int rows, int tokens, bool isGathered)
     {
         DeviceShape shape = scene.Shape;
-
-        // A third of the context is kept: T's slots are spread over three times as many.
-        int slotCount = isGathered ? 3 * tokens : tokens;
         long stride = 2L * shape.KeyValueWidth * shape.Config.LayerCount;
         var args = new AttentionArgs
         {
             Queries = buffers.Random(2L * rows * shape.QueryKeyValueWidth).Pointer,
-            Keys = buffers.Random(2L * slotCount * stride).Pointer,
+            Keys = buffers.Random(2L * SlotCount(tokens, isGathered) * stride).Pointer,
             Count = RowCount.Of(rows),
             SlotStride = stride,
             RowStride = shape.QueryKeyValueWidth,

@@ -87,9 +87,6 @@ internal sealed class AttentionKernels
     public static KernelProgram Variant(string source, DeviceShape shape) =>
         new(source, [.. KernelVariant.ForHeads(source, shape).Defines, $"LAZYLLM_HEADS_PER_BLOCK={HeadsPerBlock(shape)}"]);
 
-    /// <summary>Parts that the keys of |T| positions are split into for one row.</summary>
-    public static int Splits(int tokenCount) => Splits(tokenCount, LeastTokensPerSplit);
-
     /// <summary>Bytes of scratch memory that <see cref="Launch"/> needs for as many rows and positions.</summary>
     public long ScratchBytes(int rows, int tokenCount) =>
         (long)rows * _shape.Config.HeadCount * SplitsFor(rows, tokenCount) * (_shape.Config.HeadSize + 2) * sizeof(float);
@@ -142,7 +139,7 @@ internal sealed class AttentionKernels
     {
         if (_split is null)
         {
-            return rows <= MostPlainSplitRows ? Splits(tokenCount) : 1;
+            return rows <= MostPlainSplitRows ? Splits(tokenCount, LeastTokensPerSplit) : 1;
         }
 
         int tokensPerSplit = Math.Clamp(TokensPerSplitAndRow * CudaWorkspace.TokenBucket(rows), LeastTokensPerSplit, MostTokensPerSplit);

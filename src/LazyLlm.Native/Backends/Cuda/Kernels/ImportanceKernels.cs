@@ -11,16 +11,29 @@ internal sealed class ImportanceKernels(KernelLibrary library, DeviceShape shape
 
     private const uint KeyThreads = 128;
     private const uint MeanThreads = 256;
+    private const uint MeanPlaces = 32;
+
+    // So many blocks run at once, six on each of 132 multiprocessors: another round of a few would leave most of them idle.
+    private const int MostBlocks = 768;
+
+    // What a block reads at once.
+    private const int LeastTokensPerSplit = 64;
+
+    // MOST_SCORE_SPLITS of importance.cu.
+    private const int MostSplits = 128;
 
     private readonly Kernel _keys = library.Get(Program(shape), "lazyllm_score_keys");
     private readonly Kernel _mean = library.Get(Program(shape), "lazyllm_score_mean");
+
+    // Of query heads, which share a K/V head and are taken together.
+    private int Groups => shape.Config.HeadCount / AttentionKernels.HeadsPerBlock(shape);
 
     /// <summary>What they are compiled from.</summary>
     public static KernelProgram Program(DeviceShape shape) => AttentionKernels.Variant("importance.cu", shape);
 
     /// <summary>Bytes of scratch memory that <see cref="Launch"/> needs.</summary>
     public long ScratchBytes(int queries, int tokenCount) =>
-        (ScoreBytes(queries, tokenCount) + ((long)queries * shape.Config.HeadCount * AttentionKernels.Splits(tokenCount) * 2 * sizeof(float)));
+        PartialBytes(queries, tokenCount) + ((long)queries * shape.Config.HeadCount * CudaWorkspace.TokenBucket(tokenCount) * sizeof(float));
 
     /// <summary>Enqueues the scoring of T by the last <paramref name="queries"/> rows.</summary>
     /// <param name="stream">The stream.</param>
@@ -33,22 +46,24 @@ internal sealed class ImportanceKernels(KernelLibrary library, DeviceShape shape
     {
         // The bucket, not the count: a recorded launch is replayed for more positions.
         int tokens = CudaWorkspace.TokenBucket(attention.TokenCount);
-        attention.Splits = AttentionKernels.Splits(tokens);
+        attention.Splits = Splits(queries, tokens);
         var args = new ScoreArgs
         {
             Attention = attention,
-            Scores = scratch,
-            Partials = scratch + (ulong)ScoreBytes(queries, tokens),
+            Scores = scratch + (ulong)PartialBytes(queries, tokens),
+            Partials = scratch,
             Importance = importance,
             ScoreStride = tokens,
             Queries = queries,
             Accumulate = accumulate ? 1 : 0,
         };
-        uint groups = (uint)(shape.Config.HeadCount / AttentionKernels.HeadsPerBlock(shape));
-        _keys.Launch(stream, new LaunchConfig((uint)attention.Splits, groups, (uint)queries, KeyThreads) { DependentLaunch = true }, args);
-        _mean.Launch(stream, new LaunchConfig(((uint)tokens + MeanThreads - 1) / MeanThreads, MeanThreads) { DependentLaunch = true }, args);
+        _keys.Launch(stream, new LaunchConfig((uint)attention.Splits, (uint)Groups, (uint)queries, KeyThreads) { DependentLaunch = true }, args);
+        _mean.Launch(stream, new LaunchConfig(((uint)tokens + MeanPlaces - 1) / MeanPlaces, MeanThreads) { DependentLaunch = true }, args);
     }
 
-    private long ScoreBytes(int queries, int tokenCount) =>
-        (long)queries * shape.Config.HeadCount * CudaWorkspace.TokenBucket(tokenCount) * sizeof(float);
+    /// <summary>Parts that the keys of |T| positions are split into: by the sequence's own counts alone, as the attention's are.</summary>
+    private int Splits(int queries, int tokenCount) =>
+        Math.Clamp(CudaWorkspace.TokenBucket(tokenCount) / LeastTokensPerSplit, 1, Math.Clamp(MostBlocks / (Groups * queries), 1, MostSplits));
+
+    private long PartialBytes(int queries, int tokenCount) => (long)queries * shape.Config.HeadCount * Splits(queries, tokenCount) * 2 * sizeof(float);
 }

@@ -91,6 +91,12 @@ public class AttentionKernelsTests
         }
     }
 
+    [Fact]
+    public void Importance_of_more_splits_than_a_warp_has_lanes() => Score(queries: 2, heads: (2, 1, 40));
+
+    [Fact]
+    public void Importance_of_more_keys_per_block_than_it_keeps_slots_of() => Score(queries: 9, heads: (48, 48, 16));
+
     [Theory]
     [MemberData(nameof(Variants))]
     public void Queries_and_keys_are_turned_by_their_positions(TensorType storage, int heads)
@@ -141,6 +147,13 @@ public class AttentionKernelsTests
             KernelBench.AssertClose(expected[shape.QueryWidth..], cached[slot..(slot + (2 * shape.KeyValueWidth))], bench.Rounding, 1e-5);
             Assert.All(cached[(slot + (2 * shape.KeyValueWidth))..(slot + stride)], value => Assert.True(float.IsNaN(value)));
         }
+    }
+
+    private static void Score(int queries, (int Heads, int KeyValueHeads, int HeadSize) heads)
+    {
+        const int tokens = 2300;
+        using var scene = new Scene(TensorType.BFloat16, heads, tokens, tokens + 11);
+        scene.Score(scene.Places(queries + 1, tokens), scene.Slots(tokens, tokens + 11), queries, accumulate: false);
     }
 
     /// <summary>K and V of some slots, and what the kernels must make of them.</summary>
@@ -217,9 +230,8 @@ public class AttentionKernelsTests
         {
             var kernels = new ImportanceKernels(_bench.Library, _shape);
             float[] before = _bench.Numbers(_tokens, 0.01f);
-            ulong importance = accumulate ? _bench.Upload(before) : _bench.Floats(_tokens);
-            ulong scratch = _bench.Floats(kernels.ScratchBytes(queries, _tokens) / sizeof(float));
-            kernels.Launch(_bench.Stream, Args(places, slots), importance, scratch, queries, accumulate);
+            AttentionArgs args = Args(places, slots);
+            float[] result = Launch(args);
             double[] expected = new double[_tokens];
             for (int row = places.Length - queries; row < places.Length; row++)
             {
@@ -238,7 +250,19 @@ public class AttentionKernelsTests
                 expected = [.. expected.Zip(before, (a, b) => Math.Max(a, b))];
             }
 
-            KernelBench.AssertClose(expected, _bench.Read(importance, _tokens), 2e-5, 1e-8);
+            KernelBench.AssertClose(expected, result, 2e-5, 1e-8);
+
+            // With the counts on the device, as in a recorded stage: the same bits, whichever slots are said to be this step's.
+            ulong state = _bench.Upload<StepState>([new StepState { Rows = places.Length, TokenCount = _tokens, SlotCount = places.Length + (_tokens / 2) }]);
+            Assert.Equal(result, Launch(args with { Count = RowCount.AtMost(CudaWorkspace.TokenBucket(places.Length), state) }));
+
+            float[] Launch(AttentionArgs attention)
+            {
+                ulong importance = accumulate ? _bench.Upload(before) : _bench.Floats(_tokens);
+                ulong scratch = _bench.Floats(kernels.ScratchBytes(queries, _tokens) / sizeof(float));
+                kernels.Launch(_bench.Stream, attention, importance, scratch, queries, accumulate);
+                return _bench.Read(importance, _tokens);
+            }
         }
 
         public void Dispose() => _bench.Dispose();
