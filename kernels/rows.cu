@@ -1,4 +1,5 @@
 // GatherRows: residual[i] = Aux[positions[i]], and ScatterRows: Aux[positions[i]] = residual[i], over the compute set.
+// KeepLastRow: the last row's residual and Q move to another row, and its place in T to the front of C's places.
 //
 // aux  positions x width, residual  rows x width, float32; width is a multiple of 8, rows start at multiples of 32 bytes.
 // One block per row and piece of 1,024 numbers, one 16-byte access per thread. Bound by the bytes it moves: 8 per number.
@@ -45,5 +46,39 @@ LAZYLLM_KERNEL(lazyllm_scatter_rows, RowsArgs, ROWS_THREADS)
     {
         const float4 piece = *reinterpret_cast<const float4 *>(args.residual + (i64)row * args.width + column);
         *reinterpret_cast<float4 *>(args.aux + (i64)args.positions[row] * args.width + column) = piece;
+    }
+}
+
+// ---- The last layer's last row ----
+
+struct LastRowArgs
+{
+    const float *residual; // rows of the sequence
+    const u8 *queries;     // QKV rows of the sequence
+    float *kept_residual;  // one row each
+    u8 *kept_queries;
+    i32 *places;           // C's places in T
+    RowCount count;
+    i32 width;             // of a residual row
+    i32 query_stride;      // bytes from one QKV row to the next
+    i32 query_bytes;       // of Q in a row; all three are multiples of 16
+    i32 reserved;
+};
+
+LAZYLLM_KERNEL(lazyllm_keep_last_row, LastRowArgs, ROWS_THREADS)
+{
+    launch_dependents();
+    wait_for_dependencies();
+    const i32 last = row_count(args.count) - 1;
+    const i32 piece = (i32)(blockIdx.x * ROWS_THREADS + threadIdx.x);
+    const i32 residual_pieces = args.width / 4, query_pieces = args.query_bytes / 16;
+    if (piece == 0)
+        args.places[0] = args.places[last];
+    if (piece < residual_pieces)
+        reinterpret_cast<float4 *>(args.kept_residual)[piece] = reinterpret_cast<const float4 *>(args.residual + (i64)last * args.width)[piece];
+    else if (piece - residual_pieces < query_pieces)
+    {
+        const i32 query = piece - residual_pieces;
+        reinterpret_cast<float4 *>(args.kept_queries)[query] = reinterpret_cast<const float4 *>(args.queries + (i64)last * args.query_stride)[query];
     }
 }

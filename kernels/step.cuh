@@ -17,10 +17,10 @@ struct RowCount
 {
     const StepState *state; // null where the host knows the count
     i32 limit;              // the count, or its upper limit
-    i32 reserved;
+    i32 is_exact;           // whether the limit is the count, and the state tells |T| alone
 };
 
 LAZYLLM_DEVICE i32 row_count(const RowCount &count)
 {
-    return count.state != nullptr ? count.state->rows : count.limit;
+    return count.state != nullptr && count.is_exact == 0 ? count.state->rows : count.limit;
 }

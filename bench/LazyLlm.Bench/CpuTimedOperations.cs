@@ -85,6 +85,8 @@ internal sealed class CpuTimedOperations(IOperations inner) : IOperations
         Note("rope", start);
     }
 
+    public void KeepLastRow(ISequenceMemory sequence, IWorkspace workspace, RowRange rows, int index) => inner.KeepLastRow(sequence, workspace, rows, index);
+
     public void AttendDense(ISequenceMemory sequence, IWorkspace workspace, RowRange rows, int layer)
     {
         long start = Stopwatch.GetTimestamp();

@@ -81,6 +81,13 @@ internal interface IOperations : IDisposable
     /// <summary>Rotates Q and K of the QKV rows at the positions of C; Q stays in place, K and V go to C's slots of the stage cache.</summary>
     void RopeToCache(ISequenceMemory sequence, IWorkspace workspace, RowRange rows, int layer);
 
+    /// <summary>
+    /// For the model's last layer, of which only the newest position's output matters, once K and V of all of C stand in the
+    /// cache: from here to the pass's end the sequence's rows are its last one alone. Moves that row's residual and Q to row
+    /// <paramref name="index"/>, and lets C be that position. Called for the sequences of a pass in order, with indices from 0.
+    /// </summary>
+    void KeepLastRow(ISequenceMemory sequence, IWorkspace workspace, RowRange rows, int index);
+
     /// <summary>Attention rows: each i of C over { j in T : j &lt;= i }, where slot order is position order and C is T's tail.</summary>
     void AttendDense(ISequenceMemory sequence, IWorkspace workspace, RowRange rows, int layer);
 

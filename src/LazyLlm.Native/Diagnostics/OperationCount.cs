@@ -18,7 +18,14 @@ public static class OperationCount
         foreach ((Stage stage, int seen) in Seen(plan, length))
         {
             double pairs = seen * (seen + 1.0) / 2;
-            operations += stage.LayerCount * ((2.0 * seen * LayerWeights(config)) + (4.0 * pairs * config.QueryWidth));
+            int wholeLayers = stage.EndLayer == plan.LayerCount ? stage.LayerCount - 1 : stage.LayerCount;
+            operations += wholeLayers * ((2.0 * seen * LayerWeights(config)) + (4.0 * pairs * config.QueryWidth));
+            if (wholeLayers < stage.LayerCount)
+            {
+                // Of the model's last layer, K and V of all positions and the newest position's row.
+                double cached = 2.0 * config.HiddenSize * config.KeyValueWidth;
+                operations += (2.0 * seen * cached) + (2.0 * (LayerWeights(config) - cached)) + (4.0 * seen * config.QueryWidth);
+            }
         }
 
         return operations;

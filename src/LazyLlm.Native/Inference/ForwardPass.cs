@@ -18,6 +18,7 @@ namespace LazyLlm.Native.Inference;
 ///     Aux[C] = X;  importance of T = attention of the newest position in the last layer
 /// logits = head(norm(X's last row))
 /// </code>
+/// In the last layer, past K and V, X is its last row alone: nothing else asks for the others.
 /// A position that a stage leaves out keeps its hidden state in the Aux cache, where any later step can pick it up: no
 /// (layer, token) pair is computed twice.
 /// </summary>
@@ -179,9 +180,17 @@ internal sealed class ForwardPass(IOperations operations, int hiddenSize) : IDis
     {
         operations.RmsNorm(_workspace, _rows, _layer, LayerNorm.Attention);
         operations.Linear(_workspace, _rows, _layer, Projection.QueryKeyValue);
-        foreach (Sequence sequence in _sequences)
+        for (int i = 0; i < _sequences.Count; i++)
         {
+            Sequence sequence = _sequences[i];
             operations.RopeToCache(sequence.Memory, _workspace, sequence.Rows, _layer);
+            if (_layer == _plan.LayerCount - 1 && RowLogits is null)
+            {
+                // What a row is after the last layer, nobody asks but for the newest; its K and V are there.
+                operations.KeepLastRow(sequence.Memory, _workspace, sequence.Rows, i);
+                sequence.Rows = new RowRange(i, 1);
+            }
+
             if (sequence.IsDense)
             {
                 operations.AttendDense(sequence.Memory, _workspace, sequence.Rows, _layer);
@@ -194,6 +203,7 @@ internal sealed class ForwardPass(IOperations operations, int hiddenSize) : IDis
             Score(sequence, stage);
         }
 
+        _rows = _sequences[^1].Rows.End;
         operations.Linear(_workspace, _rows, _layer, Projection.AttentionOutput);
         operations.RmsNorm(_workspace, _rows, _layer, LayerNorm.Mlp);
         operations.Linear(_workspace, _rows, _layer, Projection.GateUp);

@@ -97,6 +97,12 @@ internal sealed class ObservedOperations(IOperations inner) : IOperations
         inner.AttendDense(sequence, workspace, rows, layer);
     }
 
+    public void KeepLastRow(ISequenceMemory sequence, IWorkspace workspace, RowRange rows, int index)
+    {
+        Tell(nameof(KeepLastRow), rows.Count);
+        inner.KeepLastRow(sequence, workspace, rows, index);
+    }
+
     public void AttendGathered(ISequenceMemory sequence, IWorkspace workspace, RowRange rows, int layer)
     {
         Tell(nameof(AttendGathered), rows.Count, layer);

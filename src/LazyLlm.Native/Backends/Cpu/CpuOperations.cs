@@ -166,6 +166,19 @@ internal sealed unsafe class CpuOperations : IOperations
     }
 
     /// <inheritdoc/>
+    public void KeepLastRow(ISequenceMemory sequence, IWorkspace workspace, RowRange rows, int index)
+    {
+        var memory = (CpuSequence)sequence;
+        var space = (CpuWorkspace)workspace;
+        memory.ComputeLimits[0] = memory.ComputeLimits[rows.Count - 1];
+        Move(space.Residual, _config.HiddenSize, rows.End - 1, index, _config.HiddenSize);
+        Move(space.QueryKeyValue, space.QueryKeyValueWidth, rows.End - 1, index, _config.QueryWidth);
+
+        static void Move(float* matrix, nint stride, int from, int to, int width) =>
+            new ReadOnlySpan<float>(matrix + (from * stride), width).CopyTo(new Span<float>(matrix + (to * stride), width));
+    }
+
+    /// <inheritdoc/>
     public void AttendDense(ISequenceMemory sequence, IWorkspace workspace, RowRange rows, int layer) =>
         AttendGathered(sequence, workspace, rows, layer);
 

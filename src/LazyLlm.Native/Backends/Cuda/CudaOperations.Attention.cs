@@ -10,6 +10,7 @@ internal sealed partial class CudaOperations
     private static readonly OperationName TakingAll = new("take_all");
     private static readonly OperationName Selecting = new("select_tokens");
     private static readonly OperationName Rotating = new("rope_to_cache");
+    private static readonly OperationName KeepingLast = new("keep_last_row");
     private static readonly OperationName AttendingDense = new("attend_dense");
     private static readonly OperationName AttendingGathered = new("attend_gathered");
     private static readonly OperationName Scoring = new("score_last");
@@ -88,17 +89,7 @@ internal sealed partial class CudaOperations
         if (space.PendingQueryKeyValue)
         {
             space.PendingQueryKeyValue = false;
-            _linear.LaunchSingle(space.Stream, Single(space, Product(space, layer, Projection.QueryKeyValue)) with
-            {
-                Keys = memory.Keys(layer),
-                Cosines = _weights.Cosines,
-                Sines = _weights.Sines,
-                Positions = memory.ComputePositions,
-                Slots = memory.ComputeSlots,
-                SlotStride = memory.SlotStride(memory.Plan.StageOf(layer)),
-                Heads = Shape.Config.HeadCount,
-                KeyValueHeads = Shape.Config.KeyValueHeadCount,
-            });
+            LaunchTurning(memory, space, rows, layer);
             return;
         }
 
@@ -115,6 +106,32 @@ internal sealed partial class CudaOperations
             Heads = Shape.Config.HeadCount,
             KeyValueHeads = Shape.Config.KeyValueHeadCount,
         });
+    }
+
+    /// <inheritdoc/>
+    public void KeepLastRow(ISequenceMemory sequence, IWorkspace workspace, RowRange rows, int index)
+    {
+        using OperationScope scope = OperationScope.Open(KeepingLast);
+        var memory = (CudaSequence)sequence;
+        var space = (CudaWorkspace)workspace;
+        RowCount count = space.Count(rows.Count);
+        if (count.Limit > 1 || rows.Start != index)
+        {
+            _rows.KeepLast(space.Stream, new LastRowArgs
+            {
+                Residual = ResidualRow(space, rows.Start),
+                Queries = QueryRow(space, rows.Start),
+                KeptResidual = ResidualRow(space, index),
+                KeptQueries = QueryRow(space, index),
+                Places = memory.ComputePlaces,
+                Count = count,
+                Width = Shape.Hidden,
+                QueryStride = Shape.QueryKeyValueWidth * Shape.ElementSize,
+                QueryBytes = Shape.QueryWidth * Shape.ElementSize,
+            });
+        }
+
+        space.KeepLastRow(index);
     }
 
     /// <inheritdoc/>
@@ -178,4 +195,41 @@ internal sealed partial class CudaOperations
 
     private void Attend(CudaWorkspace space, RowRange rows, AttentionArgs args) =>
         _attention.Launch(space.Stream, args with { Partials = space.Scratch(_attention.ScratchBytes(CudaWorkspace.TokenBucket(rows.Count), args.TokenCount)) });
+
+    /// <summary>The product of Q, K and V that turns them by itself: of one row, or of many.</summary>
+    private void LaunchTurning(CudaSequence memory, CudaWorkspace space, RowRange rows, int layer)
+    {
+        LinearArgs product = Product(space, layer, Projection.QueryKeyValue);
+        ulong keys = memory.Keys(layer);
+        long stride = memory.SlotStride(memory.Plan.StageOf(layer));
+        RowCount count = space.Count(rows.Count);
+        if (_linear.IsSingle(count))
+        {
+            _linear.LaunchSingle(space.Stream, Single(space, product) with
+            {
+                Keys = keys,
+                Cosines = _weights.Cosines,
+                Sines = _weights.Sines,
+                Positions = memory.ComputePositions,
+                Slots = memory.ComputeSlots,
+                SlotStride = stride,
+                Heads = Shape.Config.HeadCount,
+                KeyValueHeads = Shape.Config.KeyValueHeadCount,
+            });
+            return;
+        }
+
+        _linear.LaunchTurning(space.Stream, new GemmRopeSm90Args
+        {
+            Linear = product with { Count = count },
+            Keys = keys,
+            Cosines = _weights.Cosines,
+            Sines = _weights.Sines,
+            Positions = memory.ComputePositions,
+            Slots = memory.ComputeSlots,
+            SlotStride = stride,
+            Heads = Shape.Config.HeadCount,
+            KeyValueHeads = Shape.Config.KeyValueHeadCount,
+        });
+    }
 }

@@ -156,6 +156,13 @@ internal sealed partial class CudaOperations
             return;
         }
 
+        if (projection == Projection.QueryKeyValue && space.Sequences.Count == 1 && _linear.Turns(rows))
+        {
+            // Likewise, and to the same bits as in company, where each sequence's rows are turned behind the product of all.
+            space.PendingQueryKeyValue = true;
+            return;
+        }
+
         // A sequence must get the same bits alone and in company, so its own row count chooses the kernel. Neighbours of
         // the same kind go together.
         int start = 0;

@@ -91,8 +91,11 @@ internal sealed class CudaWorkspace : IWorkspace
     /// <summary>Gains of a norm that the next product of one row does by itself; 0 for none.</summary>
     public ulong PendingNorm { get; set; }
 
-    /// <summary>Whether Q, K and V of one row are still to be computed, by what turns them.</summary>
+    /// <summary>Whether Q, K and V of one sequence are still to be computed, by what turns them.</summary>
     public bool PendingQueryKeyValue { get; set; }
+
+    /// <summary>Whether the rows are each sequence's last one alone.</summary>
+    public bool IsLastRows { get; private set; }
 
     /// <inheritdoc/>
     public long AllocatedBytes => _rows.Sum(r => r.Bytes) + _logits.Bytes + _scratch.Bytes + Token.Bytes;
@@ -144,8 +147,9 @@ internal sealed class CudaWorkspace : IWorkspace
     }
 
     /// <summary>The rows of a launch: as the caller says, or, while recording, as the device says at replay.</summary>
-    public RowCount Count(int rows) =>
-        _recording is { } recording ? RowCount.AtMost(recording.Shape.Rows, recording.Sequence.State) : RowCount.Of(rows);
+    public RowCount Count(int rows) => _recording is not { } recording ? RowCount.Of(rows)
+        : IsLastRows ? RowCount.Exactly(rows, recording.Sequence.State)
+        : RowCount.AtMost(recording.Shape.Rows, recording.Sequence.State);
 
     /// <summary>|T| as launches are sized for it: a power of two, the same whether the stage is recorded or not.</summary>
     public static int TokenBucket(int tokenCount) => (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Math.Max(1, tokenCount));
@@ -176,6 +180,19 @@ internal sealed class CudaWorkspace : IWorkspace
         PendingGathers.Clear();
         PendingNorm = 0;
         PendingQueryKeyValue = false;
+        IsLastRows = false;
+    }
+
+    /// <summary>From here on row <paramref name="index"/> is the last of the <paramref name="index"/>-th sequence, and all that it has.</summary>
+    public void KeepLastRow(int index)
+    {
+        if (index == 0)
+        {
+            Sequences.Clear();
+        }
+
+        Sequences.Add(new RowRange(index, 1));
+        IsLastRows = true;
     }
 
     /// <inheritdoc/>

@@ -1,10 +1,11 @@
 using LazyLlm.Native.Backends.Cuda.Compilation;
 using LazyLlm.Native.Backends.Cuda.Execution;
+using LazyLlm.Native.Interop.Cuda;
 using LazyLlm.Native.Models;
 
 namespace LazyLlm.Native.Backends.Cuda.Kernels;
 
-/// <summary>Launches gemm_sm90.cu, gemv_sm90.cu, gemm.cu and gemv.cu, and is the one place that chooses between them.</summary>
+/// <summary>Launches gemm_sm90.cu, gemm_rope_sm90.cu, gemv_sm90.cu, gemm.cu and gemv.cu, and is the one place that chooses between them.</summary>
 internal sealed class LinearKernels
 {
     /// <summary>The most rows of the product that streams the weights: those of several sequences, of few rows each.</summary>
@@ -35,6 +36,9 @@ internal sealed class LinearKernels
 
     private static readonly int[] HopperWidths = [256, 192, 128, 64];
 
+    // Whole heads of 64 or 128 numbers.
+    private static readonly int[] TurningWidths = [256, 128];
+
     private readonly DeviceShape _shape;
     private readonly int _multiprocessors;
     private readonly Kernel[] _gemv;
@@ -43,6 +47,7 @@ internal sealed class LinearKernels
     private readonly Kernel? _few;
     private readonly Kernel? _plain;
     private readonly Kernel[]? _hopper;
+    private readonly Kernel[]? _turning;
     private readonly Kernel? _single;
 
     public LinearKernels(KernelLibrary library, DeviceShape shape, CudaDevice device)
@@ -62,6 +67,11 @@ internal sealed class LinearKernels
             if (KernelVariant.TakesHopper(device.ComputeCapability))
             {
                 _hopper = [.. HopperWidths.Select(width => library.Get(HopperProgram(shape), $"lazyllm_gemm_sm90_{width}"))];
+                if (HasWholeHeads(shape))
+                {
+                    _turning = [.. TurningWidths.Select(width => library.Get(TurningProgram(shape), $"lazyllm_gemm_rope_sm90_{width}"))];
+                }
+
                 // Its input stands in shared memory beside the rings.
                 int longest = Math.Max(shape.Hidden, Math.Max(shape.QueryWidth, shape.Intermediate));
                 _single = longest <= MostSingleColumns ? library.Get(SingleProgram(shape), "lazyllm_gemv_sm90") : null;
@@ -72,7 +82,7 @@ internal sealed class LinearKernels
     /// <summary>The programs that a model needs on a GPU.</summary>
     public static IEnumerable<KernelProgram> Programs(DeviceShape shape, ComputeCapability capability) =>
         KernelVariant.TakesHopper(capability) && shape.Storage != TensorType.Float32
-            ? [GemvProgram(shape), GemmProgram(shape), HopperProgram(shape), SingleProgram(shape)]
+            ? [GemvProgram(shape), GemmProgram(shape), HopperProgram(shape), SingleProgram(shape), .. HasWholeHeads(shape) ? [TurningProgram(shape)] : Array.Empty<KernelProgram>()]
             : [GemvProgram(shape), GemmProgram(shape)];
 
     /// <summary>What the product of many rows is compiled from.</summary>
@@ -87,6 +97,19 @@ internal sealed class LinearKernels
 
     /// <summary>Whether the product of so many rows can norm its input and turn Q and K by itself (<see cref="LaunchSingle"/>).</summary>
     public bool IsSingle(RowCount count) => count.Limit == 1 && _single is not null;
+
+    /// <summary>Whether the product of so many rows of one sequence can turn Q and K by itself (<see cref="LaunchTurning"/>).</summary>
+    public bool Turns(int rows) => _turning is not null && KindOf(rows) == LinearKind.Hopper;
+
+    /// <summary>Enqueues the product of Q, K and V that turns them and brings K and V to the cache, on Hopper.</summary>
+    public void LaunchTurning(CudaStream stream, GemmRopeSm90Args args)
+    {
+        int choice = ChooseWidth(args.Linear, TurningWidths);
+        int width = TurningWidths[choice];
+        args.Input = InputMap(args.Linear);
+        args.Weights = WeightMap(args.Linear, width);
+        _turning![choice].Launch(stream, HopperConfig(args.Linear, width), args);
+    }
 
     /// <summary>Enqueues the product of one row with what is done before and behind it, on Hopper.</summary>
     public void LaunchSingle(CudaStream stream, in GemvSm90Args args)
@@ -125,6 +148,11 @@ internal sealed class LinearKernels
     }
 
     private static KernelProgram SingleProgram(DeviceShape shape) => KernelVariant.ForHeads("gemv_sm90.cu", shape);
+
+    private static KernelProgram TurningProgram(DeviceShape shape) => KernelVariant.ForHeads("gemm_rope_sm90.cu", shape);
+
+    /// <summary>Whether a tile of the product can hold whole heads, so that a thread has both numbers of a pair.</summary>
+    private static bool HasWholeHeads(DeviceShape shape) => shape.Config.HeadSize is 64 or 128;
 
     private static KernelProgram HopperProgram(DeviceShape shape) => KernelVariant.ForStorage("gemm_sm90.cu", shape);
 
@@ -168,33 +196,43 @@ internal sealed class LinearKernels
 
     private void LaunchHopper(CudaStream stream, in LinearArgs args)
     {
+        int choice = ChooseWidth(args, HopperWidths);
+        int width = HopperWidths[choice];
+        _hopper![choice].Launch(stream, HopperConfig(args, width), new GemmSm90Args { Input = InputMap(args), Weights = WeightMap(args, width), Linear = args });
+    }
+
+    /// <summary>The width of tiles that takes the least time, as its place among <paramref name="widths"/>.</summary>
+    private int ChooseWidth(in LinearArgs args, int[] widths)
+    {
         // All blocks take a tile each round, and a tile's time grows with its width: a wider one reads less for each output, a
         // narrower one may leave fewer blocks idle in the last round.
         int choice = 0;
         uint least = uint.MaxValue;
-        for (int i = 0; i < HopperWidths.Length; i++)
+        for (int i = 0; i < widths.Length; i++)
         {
-            uint rounds = (HopperTiles(args, HopperWidths[i]) + (uint)_multiprocessors - 1) / (uint)_multiprocessors;
-            uint cost = rounds * (uint)(HopperWidths[i] + HopperTileCost);
+            uint rounds = (HopperTiles(args, widths[i]) + (uint)_multiprocessors - 1) / (uint)_multiprocessors;
+            uint cost = rounds * (uint)(widths[i] + HopperTileCost);
             if (cost < least)
             {
                 (choice, least) = (i, cost);
             }
         }
 
-        int width = HopperWidths[choice];
+        return choice;
+    }
+
+    private LaunchConfig HopperConfig(in LinearArgs args, int width)
+    {
         int stageBytes = (HopperTileRows + width) * TensorMaps.BoxColumns * sizeof(ushort);
         int stages = HopperRingBytes / stageBytes;
-        var config = new LaunchConfig(Math.Min(HopperTiles(args, width), (uint)_multiprocessors), HopperThreads)
+        return new LaunchConfig(Math.Min(HopperTiles(args, width), (uint)_multiprocessors), HopperThreads)
         {
             SharedBytes = (uint)(stages * (stageBytes + (2 * sizeof(ulong)))),
             DependentLaunch = true,
         };
-        _hopper![choice].Launch(stream, config, new GemmSm90Args
-        {
-            Input = TensorMaps.Encode(_shape.Storage, args.Input, args.Count.Limit, args.K, HopperTileRows),
-            Weights = TensorMaps.Encode(_shape.Storage, args.Weights, args.N, args.K, width),
-            Linear = args,
-        });
     }
+
+    private CuTensorMap InputMap(in LinearArgs args) => TensorMaps.Encode(_shape.Storage, args.Input, args.Count.Limit, args.K, HopperTileRows);
+
+    private CuTensorMap WeightMap(in LinearArgs args, int width) => TensorMaps.Encode(_shape.Storage, args.Weights, args.N, args.K, width);
 }

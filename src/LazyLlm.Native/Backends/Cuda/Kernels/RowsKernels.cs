@@ -10,6 +10,7 @@ internal sealed class RowsKernels(KernelLibrary library, DeviceShape shape)
 
     private readonly Kernel _gather = library.Get(Program, "lazyllm_gather_rows");
     private readonly Kernel _scatter = library.Get(Program, "lazyllm_scatter_rows");
+    private readonly Kernel _keepLast = library.Get(Program, "lazyllm_keep_last_row");
 
     /// <summary>What they are compiled from.</summary>
     public static KernelProgram Program { get; } = new("rows.cu");
@@ -21,6 +22,13 @@ internal sealed class RowsKernels(KernelLibrary library, DeviceShape shape)
     /// <summary>aux[positions[i]] = residual[i].</summary>
     public void Scatter(CudaStream stream, ulong aux, ulong residual, ulong positions, RowCount count) =>
         Launch(_scatter, stream, aux, residual, positions, count, dependent: true);
+
+    /// <summary>Moves the last row's residual and Q, and its place.</summary>
+    public void KeepLast(CudaStream stream, in LastRowArgs args)
+    {
+        int pieces = (args.Width / 4) + (args.QueryBytes / 16);
+        _keepLast.Launch(stream, new LaunchConfig((uint)((pieces + Threads - 1) / Threads), Threads) { DependentLaunch = true }, args);
+    }
 
     private void Launch(Kernel kernel, CudaStream stream, ulong aux, ulong residual, ulong positions, RowCount count, bool dependent)
     {

@@ -235,6 +235,77 @@ public class LinearKernelsTests
         Assert.Equal(bench.ReadStored(caches[0], cache.Length), bench.ReadStored(caches[1], cache.Length));
     }
 
+    [Theory]
+    [InlineData(TensorType.BFloat16, 17, 4, 2, 64, 264)]
+    [InlineData(TensorType.BFloat16, 200, 3, 1, 128, 136)]
+    [InlineData(TensorType.Float16, 64, 5, 5, 128, 72)]
+
+    // Tiles of 256 columns: two rows of tiles, and more of 128 columns than the GPU has multiprocessors.
+    [InlineData(TensorType.BFloat16, 129, 60, 20, 128, 72)]
+    [InlineData(TensorType.BFloat16, 130, 121, 40, 64, 72)]
+    public void Many_rows_are_turned_on_the_way_to_the_same_bits(TensorType storage, int rows, int heads, int keyValueHeads, int headSize, int hidden)
+    {
+        using var bench = new KernelBench(storage);
+        Assert.SkipUnless(KernelVariant.TakesHopper(bench.Context.Device.ComputeCapability), "The product of many rows for Hopper is chosen on compute capability 9.0 alone.");
+        var shape = new DeviceShape(KernelBench.Config(hidden, 16, heads, keyValueHeads, headSize), storage);
+        var linear = new LinearKernels(bench.Library, shape, bench.Context.Device);
+        int width = shape.QueryKeyValueWidth;
+        int stride = (2 * shape.KeyValueWidth) + 8;
+        int[] slots = [.. Enumerable.Range(0, rows).Select(row => (row * 7 % rows) + 1)];
+        float[] cache = bench.Numbers((rows + 2) * stride);
+        var table = RotaryTable.Create(shape.Config, 2 * rows);
+        ulong[] caches = [bench.Stored(cache), bench.Stored(cache)];
+        ulong[] outputs = [bench.StoredFloats(rows * width), bench.StoredFloats(rows * width)];
+        var product = new LinearArgs
+        {
+            Input = bench.Stored(bench.Numbers((long)rows * hidden)),
+            Weights = bench.Stored(bench.Numbers((long)width * hidden)),
+            Output = outputs[0],
+            Count = RowCount.Of(rows),
+            N = width,
+            K = hidden,
+            OutputStride = width,
+            Epilogue = LinearEpilogue.Store,
+        };
+        var turn = new RopeCacheArgs
+        {
+            QueryKeyValue = outputs[0],
+            Keys = caches[0],
+            Cosines = bench.Upload(table.Cosines),
+            Sines = bench.Upload(table.Sines),
+            Positions = bench.Upload<int>([.. Enumerable.Range(0, rows).Select(row => (2 * row) + 1)]),
+            Slots = bench.Upload<int>(slots),
+            Count = RowCount.Of(rows),
+            SlotStride = stride,
+            Heads = heads,
+            KeyValueHeads = keyValueHeads,
+        };
+        linear.Launch(bench.Stream, product);
+        new RopeCacheKernel(bench.Library, shape).Launch(bench.Stream, turn);
+
+        Assert.True(linear.Turns(rows));
+        linear.LaunchTurning(bench.Stream, new GemmRopeSm90Args
+        {
+            Linear = product with { Output = outputs[1] },
+            Keys = caches[1],
+            Cosines = turn.Cosines,
+            Sines = turn.Sines,
+            Positions = turn.Positions,
+            Slots = turn.Slots,
+            SlotStride = stride,
+            Heads = heads,
+            KeyValueHeads = keyValueHeads,
+        });
+        float[] expected = bench.ReadStored(outputs[0], rows * width);
+        float[] actual = bench.ReadStored(outputs[1], rows * width);
+        for (int row = 0; row < rows; row++)
+        {
+            Assert.Equal(expected.AsSpan(row * width, shape.QueryWidth), actual.AsSpan(row * width, shape.QueryWidth));
+        }
+
+        Assert.Equal(bench.ReadStored(caches[0], cache.Length), bench.ReadStored(caches[1], cache.Length));
+    }
+
     private static double[] Product(float[] input, float[] weights, int rows, int n, int k)
     {
         double[] result = new double[rows * n];

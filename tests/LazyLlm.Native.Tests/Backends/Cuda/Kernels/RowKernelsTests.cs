@@ -79,6 +79,46 @@ public class RowKernelsTests
     }
 
     [Theory]
+    [InlineData(1, 8, 8, false)]
+    [InlineData(33, 129, 40, false)]
+    [InlineData(6, 2000, 1024, true)]
+    public void The_last_row_is_kept(int rows, int hidden, int queryWidth, bool isOnDevice)
+    {
+        // Rows of a sequence that begin at the pass's row 2 go to row 1.
+        const int first = 2;
+        const int kept = 1;
+        using var bench = new KernelBench(TensorType.BFloat16);
+        DeviceShape shape = bench.Shape(hidden);
+        int stride = queryWidth + 16;
+        float[] residual = bench.Numbers((first + rows) * shape.Hidden);
+        float[] queries = bench.Numbers((first + rows) * stride);
+        ulong residualThere = bench.Upload(residual);
+        ulong queriesThere = bench.Stored(queries);
+        int[] places = [.. Enumerable.Range(0, rows).Select(i => 3 * i)];
+        ulong placesThere = bench.Upload(places);
+        ulong state = bench.Upload<StepState>([new StepState { Rows = rows }]);
+        float[] stored = bench.ReadStored(queriesThere, queries.Length);
+        new RowsKernels(bench.Library, shape).KeepLast(bench.Stream, new LastRowArgs
+        {
+            Residual = residualThere + ((ulong)(first * shape.Hidden) * sizeof(float)),
+            Queries = queriesThere + ((ulong)(first * stride) * 2),
+            KeptResidual = residualThere + ((ulong)(kept * shape.Hidden) * sizeof(float)),
+            KeptQueries = queriesThere + ((ulong)(kept * stride) * 2),
+            Places = placesThere,
+            Count = isOnDevice ? RowCount.AtMost(rows + 2, state) : RowCount.Of(rows),
+            Width = shape.Hidden,
+            QueryStride = stride * 2,
+            QueryBytes = queryWidth * 2,
+        });
+        residual.AsSpan((first + rows - 1) * shape.Hidden, shape.Hidden).CopyTo(residual.AsSpan(kept * shape.Hidden));
+        stored.AsSpan((first + rows - 1) * stride, queryWidth).CopyTo(stored.AsSpan(kept * stride));
+        places[0] = places[^1];
+        Assert.Equal(residual, bench.Read(residualThere, residual.Length));
+        Assert.Equal(stored, bench.ReadStored(queriesThere, stored.Length));
+        Assert.Equal(places, bench.ReadIntegers(placesThere, rows));
+    }
+
+    [Theory]
     [MemberData(nameof(Shapes))]
     public void Rows_are_normed(TensorType storage, (int Rows, int Hidden) size)
     {

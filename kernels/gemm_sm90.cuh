@@ -1,0 +1,155 @@
+// The product of many rows on compute capability 9.0: sums = input · weights^T by the copy engine (TMA) and wgmma. What becomes of a
+// tile's sums is said by the sources that include this: gemm_sm90.cu and gemm_rope_sm90.cu.
+//
+// Shapes as in linear.cuh. Rows and n need not be multiples of the tile, nor k of its
+// depth: the copy engine fills with zeros, and what lies outside is not written.
+//
+// A block stays on its multiprocessor and takes tiles of 128 rows by TileN outputs in turn, neighbours in both
+// directions at the same time, so that the level-2 cache serves both matrices. One warpgroup copies: pieces of both
+// matrices, 64 columns deep, into a ring of stages, whose barriers count bytes in and readers out. Two warpgroups multiply 64 rows
+// each from shared memory into registers, and write while the ring fills for the next tile. Registers move from the copier
+// to the multipliers.
+// Bound by the matrix units; the write of a tile is not hidden.
+#pragma once
+#include "linear.cuh"
+#include "pipeline_sm90.cuh"
+
+#define GEMM_THREADS 384
+#define TILE_M 128
+#define TILE_K 64
+
+/// Stages of the ring: what shared memory holds.
+#define STAGES(tile_n) (208 * 1024 / ((TILE_M + (tile_n)) * TILE_K * 2))
+#define GROUP_M 16
+
+/// A stage of the ring. Tiles are swizzled, and so aligned to 1,024 bytes.
+template <int TileN> struct Stage
+{
+    Stored input[TILE_M * TILE_K];
+    Stored weights[TileN * TILE_K];
+};
+
+template <int TileN> struct Ring
+{
+    Stage<TileN> stages[STAGES(TileN)];
+    u64 full[STAGES(TileN)];
+    u64 empty[STAGES(TileN)];
+};
+
+/// Tiles go down GROUP_M rows of tiles, then one column on: what runs at the same time is about square.
+LAZYLLM_DEVICE void find_tile(i32 index, i32 tiles_m, i32 tiles_n, i32 &tile_m, i32 &tile_n)
+{
+    const i32 group = index / (GROUP_M * tiles_n);
+    const i32 first = group * GROUP_M;
+    const i32 height = tiles_m - first < GROUP_M ? tiles_m - first : GROUP_M;
+    const i32 rest = index - group * GROUP_M * tiles_n;
+    tile_m = first + rest % height;
+    tile_n = rest / height;
+}
+
+LAZYLLM_DEVICE void multiply(float (&sums)[128], u64 input, u64 weights, u32 accumulate)
+{
+    wgmma_m64n256k16(sums, input, weights, accumulate);
+}
+
+LAZYLLM_DEVICE void multiply(float (&sums)[96], u64 input, u64 weights, u32 accumulate)
+{
+    wgmma_m64n192k16(sums, input, weights, accumulate);
+}
+
+LAZYLLM_DEVICE void multiply(float (&sums)[32], u64 input, u64 weights, u32 accumulate)
+{
+    wgmma_m64n64k16(sums, input, weights, accumulate);
+}
+
+LAZYLLM_DEVICE void multiply(float (&sums)[64], u64 input, u64 weights, u32 accumulate)
+{
+    wgmma_m64n128k16(sums, input, weights, accumulate);
+}
+
+template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &args, const float (&sums)[TileN / 2], i32 rows, i32 first_row, i32 first_column);
+
+/// Args has the tensor maps `input` (rows x k, boxes of 128 x 64) and `weights` (n x k, boxes of TileN x 64), and the LinearArgs `linear`. A
+/// warp's 16 rows of sums go to write_sums<TileN>(args, sums, rows, first_row, first_column).
+template <int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Args &args)
+{
+    LAZYLLM_SHARED_BYTES(shared);
+    Ring<TileN> &ring = *reinterpret_cast<Ring<TileN> *>(shared);
+    const LinearArgs &linear = args.linear;
+    if (threadIdx.x == 0)
+    {
+        prefetch_tensor_map(&args.input);
+        prefetch_tensor_map(&args.weights);
+        for (i32 stage = 0; stage < STAGES(TileN); stage++)
+        {
+            mbarrier_init(&ring.full[stage], 1);
+            mbarrier_init(&ring.empty[stage], 2);
+        }
+        fence_mbarrier_init();
+    }
+    __syncthreads();
+    launch_dependents();
+    wait_for_dependencies();
+
+    const i32 rows = row_count(linear.count);
+    const i32 tiles_m = (rows + TILE_M - 1) / TILE_M;
+    const i32 tiles_n = (linear.n + TileN - 1) / TileN;
+    const i32 depth = (linear.k + TILE_K - 1) / TILE_K;
+    const i32 warpgroup = (i32)threadIdx.x / 128;
+    RingPlace place = {0, 0u};
+    if (warpgroup == 0)
+    {
+        give_registers<24>();
+        if (threadIdx.x == 0)
+        {
+            for (i32 tile = (i32)blockIdx.x; tile < tiles_m * tiles_n; tile += (i32)gridDim.x)
+            {
+                i32 tile_m, tile_n;
+                find_tile(tile, tiles_m, tiles_n, tile_m, tile_n);
+                for (i32 k = 0; k < depth; k++)
+                {
+                    // The first round finds every stage empty: the phase before the first counts as over.
+                    mbarrier_wait(&ring.empty[place.stage], place.parity ^ 1u);
+                    mbarrier_arrive_expecting(&ring.full[place.stage], (u32)sizeof(Stage<TileN>));
+                    tma_load_2d(ring.stages[place.stage].input, &args.input, k * TILE_K, tile_m * TILE_M, &ring.full[place.stage]);
+                    tma_load_2d(ring.stages[place.stage].weights, &args.weights, k * TILE_K, tile_n * TileN, &ring.full[place.stage]);
+                    next_stage<STAGES(TileN)>(place);
+                }
+            }
+        }
+        return;
+    }
+
+    take_registers<240>();
+    const i32 half = warpgroup - 1;
+    for (i32 tile = (i32)blockIdx.x; tile < tiles_m * tiles_n; tile += (i32)gridDim.x)
+    {
+        i32 tile_m, tile_n;
+        find_tile(tile, tiles_m, tiles_n, tile_m, tile_n);
+        const i32 first_row = tile_m * TILE_M + 64 * half + 16 * ((i32)threadIdx.x / 32 % 4);
+        float sums[TileN / 2];
+        i32 before = -1;
+        for (i32 k = 0; k < depth; k++)
+        {
+            mbarrier_wait(&ring.full[place.stage], place.parity);
+            const u64 input = swizzled_tile(ring.stages[place.stage].input + half * 64 * TILE_K);
+            const u64 weights = swizzled_tile(ring.stages[place.stage].weights);
+            wgmma_fence();
+#pragma unroll
+            for (int step = 0; step < TILE_K / 16; step++)
+                multiply(sums, input + 2 * step, weights + 2 * step, k > 0 || step > 0 ? 1u : 0u);
+            wgmma_commit();
+            // The products of this stage go on while the stage before, now read to the end, is given back.
+            wgmma_wait<1>();
+            if (before >= 0 && threadIdx.x % 128 == 0)
+                mbarrier_arrive(&ring.empty[before]);
+            before = place.stage;
+            next_stage<STAGES(TileN)>(place);
+        }
+        wgmma_wait<0>();
+        wgmma_written(sums);
+        if (threadIdx.x % 128 == 0)
+            mbarrier_arrive(&ring.empty[before]);
+        write_sums<TileN>(args, sums, rows, first_row, tile_n * TileN);
+    }
+}
