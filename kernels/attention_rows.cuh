@@ -53,9 +53,9 @@ struct KeyBatch
 #define EVERY_SLOT 0x7FFFFFFF
 
 /// The slots before it hold K and V of earlier steps, which no kernel of this step writes. 0 where only the host knows the counts.
-LAZYLLM_DEVICE i32 settled_slots(const AttentionArgs &args, i32 rows)
+LAZYLLM_DEVICE i32 settled_slots(const AttentionArgs &args)
 {
-    return args.count.state != nullptr ? args.count.state->slot_count - rows : 0;
+    return args.count.state != nullptr ? args.count.state->slot_count - args.count.state->rows : 0;
 }
 
 /// Reads the keys at places `place`, `place` + KEY_GROUPS, ... whose slots lie from first_slot on, before end_slot.
@@ -126,7 +126,7 @@ LAZYLLM_DEVICE void attend_rows(const AttentionArgs &args)
 
     // Keys of earlier steps do not wait for the kernel before, which writes those of this one.
     KeyBatch batch = {};
-    const i32 settled = settled_slots(args, rows);
+    const i32 settled = settled_slots(args);
     load_keys(args, batch, first + group, end, kv_head, lane, 0, settled);
     wait_for_dependencies();
     load_keys(args, batch, first + group, end, kv_head, lane, settled, EVERY_SLOT);

@@ -125,7 +125,7 @@ LAZYLLM_KERNEL(lazyllm_score_keys, ScoreArgs, ATTEND_THREADS)
     load_slots(attention, slots, first, limit);
     __syncthreads();
     const Stored *column = attention.keys + kv_head * HEAD_SIZE + 8 * lane;
-    const i32 settled = settled_slots(attention, rows);
+    const i32 settled = settled_slots(attention);
     const i32 *group_slots = slots + group * SCORED_KEYS;
     // Lanes beyond the head's last number have no keys: theirs stay zero.
     const i32 lane_end = 8 * lane < HEAD_SIZE ? end - group * SCORED_KEYS : 0;

@@ -1,5 +1,5 @@
 // GatherRows: residual[i] = Aux[positions[i]], and ScatterRows: Aux[positions[i]] = residual[i], over the compute set.
-// KeepLastRow: the last row's residual and Q move to another row, and its place in T to the front of C's places.
+// KeepLastRow: the last row's residual and Q move to another row.
 //
 // aux  positions x width, residual  rows x width, float32; width is a multiple of 8, rows start at multiples of 32 bytes.
 // One block per row and piece of 1,024 numbers, one 16-byte access per thread. Bound by the bytes it moves: 8 per number.
@@ -57,7 +57,6 @@ struct LastRowArgs
     const u8 *queries;     // QKV rows of the sequence
     float *kept_residual;  // one row each
     u8 *kept_queries;
-    i32 *places;           // C's places in T
     RowCount count;
     i32 width;             // of a residual row
     i32 query_stride;      // bytes from one QKV row to the next
@@ -72,8 +71,6 @@ LAZYLLM_KERNEL(lazyllm_keep_last_row, LastRowArgs, ROWS_THREADS)
     const i32 last = row_count(args.count) - 1;
     const i32 piece = (i32)(blockIdx.x * ROWS_THREADS + threadIdx.x);
     const i32 residual_pieces = args.width / 4, query_pieces = args.query_bytes / 16;
-    if (piece == 0)
-        args.places[0] = args.places[last];
     if (piece < residual_pieces)
         reinterpret_cast<float4 *>(args.kept_residual)[piece] = reinterpret_cast<const float4 *>(args.residual + (i64)last * args.width)[piece];
     else if (piece - residual_pieces < query_pieces)

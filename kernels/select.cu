@@ -10,77 +10,122 @@
 // below keep_first and from keep_recent on count as infinitely high. With `mass` set, no more than are needed to hold that
 // sum of importance. With `is_static` set, scores do not matter: what has a slot in the stage, and what is new.
 //
-// Selection (select.cuh) in one block, for up to SELECT_TILE places; select_blocks.cu takes more. Bound by latency: a few dozen
-// barriers.
-#include "select.cuh"
+// lazyllm_select_block       one block with all entries in registers, 8 per thread
+// lazyllm_select_block_wide  the same with 16; select_blocks.cu takes more
+// lazyllm_select_mass        by mass: one block that goes through any number of places three times
+// Called by SelectKernels.cs behind ScoreLast, and started before its end. Bound by latency: a chain of two loads, about six
+// barriers, and the stores.
+#include "select_entries.cuh"
+
+#define BLOCK_LISTED 4096
+#define MASS_ENTRIES 8
+#define MASS_LISTED 2048
+
+struct BlockMemory
+{
+    u64 ranks[BLOCK_LISTED];
+    u32 counts[ROUNDS * BINS];
+    u32 sums[2 * SELECT_WARPS];
+    u32 listed;
+};
+
+template <int N> LAZYLLM_DEVICE void select_in_one_block(const SelectArgs &args, BlockMemory &memory)
+{
+    clear(memory.counts, ROUNDS * BINS);
+    if (threadIdx.x == 0)
+        memory.listed = 0;
+    __syncthreads();
+    wait_for_dependencies();
+    Entries<N> entries;
+    load_keys(args, 0, args.count, entries);
+    load_slots(args, entries);
+
+    Border border = {HIGHEST_KEY, LAST_PLACE};
+    if (!args.is_static)
+    {
+        const Histograms histograms = {memory.counts, nullptr, nullptr};
+        count_entries<false>(args, histograms, entries);
+        __syncthreads();
+        Limits limits = {(u32)args.keep_count, 0ull};
+        u32 candidates;
+        const u32 bin = find_bin<false>(histograms, 0, limits, candidates);
+        u64 *const list = candidates <= BLOCK_LISTED ? memory.ranks : nullptr;
+        if (candidates > limits.count)
+        {
+            list_candidates(args, entries, bin, list, &memory.listed);
+            __syncthreads();
+        }
+        border = find_border<false>(args, histograms, list, candidates, bin, limits);
+    }
+
+    Written written = {0, 0, 0};
+    write_kept(args, entries, border, memory.sums, written);
+    if (threadIdx.x == 0)
+        write_state(args, written);
+}
 
 LAZYLLM_KERNEL(lazyllm_select_block, SelectArgs, SELECT_THREADS)
 {
-    __shared__ u32 histogram[BINS];
-    __shared__ u64 masses[BINS];
-    __shared__ u32 warps[SELECT_THREADS / 32];
-    __shared__ u64 wide_warps[SELECT_THREADS / 32];
-    __shared__ u32 found;
+    __shared__ __align__(16) BlockMemory memory;
+    select_in_one_block<8>(args, memory);
+}
 
-    const i32 first = (i32)threadIdx.x * PER_THREAD;
-    const i32 valid = args.count - first;
-    const bool by_mass = args.mass > 0.0 && !args.is_static;
-    const float *importance = by_mass ? args.importance + first : nullptr;
-    u32 keys[PER_THREAD];
-    u64 own_mass = 0;
-#pragma unroll
-    for (int i = 0; i < PER_THREAD; i++)
-    {
-        const bool inside = i < valid;
-        keys[i] = inside ? key_of(args, first + i) : 0u;
-        own_mass += inside && by_mass ? fixed_point(importance[i]) : 0ull;
-    }
+LAZYLLM_KERNEL(lazyllm_select_block_wide, SelectArgs, SELECT_THREADS)
+{
+    __shared__ __align__(16) BlockMemory memory;
+    select_in_one_block<16>(args, memory);
+}
 
-    u32 prefix = 0;
-    u32 remaining = (u32)args.keep_count;
-    u64 total = 0;
-    if (by_mass)
-        block_exclusive_sum(own_mass, wide_warps, total);
-    u64 mass = by_mass ? (u64)((double)total * args.mass) : 0ull;
-    mass = by_mass && mass == 0 ? 1ull : mass;
-    if (args.is_static)
-        prefix = HIGHEST_KEY;
-    for (i32 digit = 0; digit < DIGITS && !args.is_static; digit++)
-    {
-        const u32 shift = 24u - 8u * (u32)digit;
-        const u32 fixed = digit == 0 ? 0u : 0xFFFFFFFFu << (shift + 8u);
-        if (threadIdx.x < BINS)
-        {
-            histogram[threadIdx.x] = 0;
-            masses[threadIdx.x] = 0;
-        }
-        __syncthreads();
-#pragma unroll
-        for (int i = 0; i < PER_THREAD; i++)
-        {
-            if (i < valid && (keys[i] & fixed) == prefix)
-            {
-                atomicAdd(&histogram[keys[i] >> shift & 0xFFu], 1u);
-                if (by_mass)
-                    atomicAdd(&masses[keys[i] >> shift & 0xFFu], fixed_point(importance[i]));
-            }
-        }
-        __syncthreads();
-        fix_digit(histogram, masses, by_mass, shift, &found, prefix, remaining, mass);
-    }
+LAZYLLM_KERNEL(lazyllm_select_mass, SelectArgs, SELECT_THREADS)
+{
+    __shared__ __align__(16) u32 counts[ROUNDS * BINS];
+    __shared__ __align__(16) u32 lows[ROUNDS * BINS];
+    __shared__ __align__(16) u32 highs[ROUNDS * BINS];
+    __shared__ u64 ranks[MASS_LISTED];
+    __shared__ u32 sums[2 * SELECT_WARPS];
+    __shared__ u32 listed;
+    constexpr i32 group = MASS_ENTRIES * SELECT_THREADS;
 
-    const Threshold threshold = {prefix, remaining, by_mass ? mass : ~0ull};
-    const TileOffsets offsets = {0, 0, 0, 0};
-    u32 place;
-    const u32 kept = mark_kept(keys, importance, valid, threshold, offsets, warps, wide_warps, place);
-    u32 revived, all_computed, all_revived, all_kept;
-    const u32 computed = count_computed(args, first, kept, revived);
-    const u32 computed_before = block_exclusive_sum(computed, warps, all_computed);
-    block_exclusive_sum(revived, warps, all_revived);
-    block_exclusive_sum((u32)__popc(kept), warps, all_kept);
-    write_kept(args, first, kept, place, computed_before);
+    clear(counts, ROUNDS * BINS);
+    clear(lows, ROUNDS * BINS);
+    clear(highs, ROUNDS * BINS);
     if (threadIdx.x == 0)
-        *args.state = StepState{(i32)all_computed, (i32)all_kept, (i32)all_revived, args.slot_count + (i32)all_computed};
+        listed = 0;
+    __syncthreads();
+    wait_for_dependencies();
+    Entries<MASS_ENTRIES> entries;
+    const Histograms histograms = {counts, lows, highs};
+    for (i32 first = 0; first < args.count; first += group)
+    {
+        load_keys(args, first, lower_of(first + group, args.count), entries);
+        count_entries<true>(args, histograms, entries);
+    }
+    __syncthreads();
+
+    const u64 mass = (u64)((double)mass_of_round(histograms, 0) * args.mass);
+    Limits limits = {(u32)args.keep_count, mass == 0 ? 1ull : mass};
+    u32 candidates;
+    const u32 bin = find_bin<true>(histograms, 0, limits, candidates);
+    u64 *const list = candidates <= MASS_LISTED ? ranks : nullptr;
+    for (i32 first = 0; first < args.count; first += group)
+    {
+        load_keys(args, first, lower_of(first + group, args.count), entries);
+        list_candidates(args, entries, bin, list, &listed);
+    }
+    __syncthreads();
+    const Border border = find_border<true>(args, histograms, list, candidates, bin, limits);
+
+    Written written = {0, 0, 0};
+    for (i32 first = 0; first < args.count; first += group)
+    {
+        load_keys(args, first, lower_of(first + group, args.count), entries);
+        load_slots(args, entries);
+        // Everyone has read the sums of the group before.
+        __syncthreads();
+        write_kept(args, entries, border, sums, written);
+    }
+    if (threadIdx.x == 0)
+        write_state(args, written);
 }
 
 // ---- The first stage ----

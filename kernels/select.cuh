@@ -1,30 +1,53 @@
-// What the two forms of SelectTokens share (select.cu in one block, select_blocks.cu in several): the arguments, the order of
-// scores, and the search for the border by digits.
+// What the forms of SelectTokens share (select.cu in one block, select_blocks.cu in several): arguments, the order of entries,
+// and the search for the border between what is kept and what is not.
 //
-// Exact radix selection: the score's bits, made to rank as unsigned numbers, are fixed digit by digit from the top, by a
-// histogram of the entries that share the digits so far. Importance is summed in fixed point, so that no order of
-// addition shows.
+// Entries are in order by key (the score's bits, which rank as the scores do) and then by place, the lower first; so no two are
+// equal, and the kept ones are those down to a border. The search narrows it down by exact histograms: first over 256
+// bins of an eighth of an octave from 2^-31 on, where importance lies, then by 8 bits of the rank at a time among the entries of
+// the bin found, its candidates, until all that is left is taken. A round costs one barrier: every histogram has memory of its
+// own, zero from the start, and every warp goes through it by itself. Importance is summed in fixed point, so that no order
+// of addition shows.
 #pragma once
 #include "step.cuh"
 #include "ptx.cuh"
 
-#define SELECT_THREADS 1024
-#define PER_THREAD 8
-#define SELECT_TILE (SELECT_THREADS * PER_THREAD)
-#define DIGITS 4
+#define SELECT_THREADS 512
+#define SELECT_WARPS (SELECT_THREADS / 32)
 #define BINS 256
-#define HIGHEST_KEY 0xFFFFFFFFu
+#define ROUNDS 8
+#define MOST_TILES 40
+#define ALL_LANES 0xFFFFFFFFu
+
+#define HIGHEST_KEY 0x7FFFFFFFu // of what always stays
+#define BIN_BITS 20             // of a key, below those that choose a bin
+#define FIRST_BIN 0x30000000u   // 2^-31: what is lower is in bin 0, what is 2 or more in the last
+#define PLACE_BITS 24
+#define LAST_PLACE ((1 << PLACE_BITS) - 1)
 #define FIXED_POINT 1099511627776.0f
 
-/// What several blocks share, in device memory; zero before the first kernel.
+/// A candidate of several blocks as one word: its place, and what its entry counts as if it is kept.
+#define CANDIDATE_PLACE 0x3FFFFFFFu
+#define CANDIDATE_MISSING 0x80000000u // has no slot yet
+#define CANDIDATE_REVIVED 0x40000000u // and is older than the step
+
+/// Where the search stands after the first histogram. Entries below `first_key` are not kept; without candidates all others are.
+struct SelectSearch
+{
+    u32 bin;
+    u32 first_key;  // of the bin
+    u32 remaining;  // of the candidates, so many are kept
+    u32 candidates; // entries in the bin
+};
+
+/// What several blocks share, in device memory. Each selection writes what it reads: nothing need be zero before.
 struct SelectShared
 {
-    u64 mass[DIGITS][BINS];
-    u64 tile_mass[BINS];   // per tile: mass of its entries that are equal to the threshold
-    u32 counts[DIGITS][BINS];
-    u32 tile_above[BINS];  // per tile: entries above the threshold, and equal to it
-    u32 tile_equal[BINS];
-    u32 tile_computed[BINS];
+    u16 counts[MOST_TILES][BINS]; // per tile: entries in each bin
+    u32 tile_kept[MOST_TILES];    // and of those in bins above the one found: all, those without a slot, the older of these
+    u32 tile_computed[MOST_TILES];
+    u32 tile_revived[MOST_TILES];
+    SelectSearch search;
+    u32 reserved[4];
 };
 
 struct SelectArgs
@@ -37,7 +60,7 @@ struct SelectArgs
     i32 *compute_slots;
     i32 *compute_places;
     i32 *slot_of;
-    u32 *keys;            // scratch, by place: several blocks only
+    u32 *keys;            // scratch, a word per place: the candidates, where shared memory does not hold them
     SelectShared *shared; // several blocks only
     StepState *state;
     double mass;          // share of the importance to hold, or 0
@@ -50,237 +73,215 @@ struct SelectArgs
     i32 keep_first;
     i32 keep_recent;
     i32 is_static;
-    i32 digit;            // of this histogram
+    i32 tile;             // places per block: several blocks only
 };
 
-/// The border: entries above `key` are kept, and of those equal to it the first `equal_count` that also begin below
-/// `equal_mass` of their summed importance.
-struct Threshold
-{
-    u32 key;
-    u32 equal_count;
-    u64 equal_mass;
-};
+// ---- The order of entries ----
 
 LAZYLLM_DEVICE u64 fixed_point(float importance)
 {
     return (u64)(importance * FIXED_POINT);
 }
 
-LAZYLLM_DEVICE u32 key_of(const SelectArgs &args, i32 place)
+LAZYLLM_DEVICE float pooled_score(const SelectArgs &args, i32 place)
 {
-    const i32 position = args.positions[place];
-    if (args.is_static)
-        return position >= args.first_new || args.slot_of[position] >= 0 ? HIGHEST_KEY : 0u;
-    if (position < args.keep_first || position >= args.length - args.keep_recent)
-        return HIGHEST_KEY;
-    float score = args.importance[place];
-    if (args.pool > 1)
-    {
-        const i32 half = args.pool / 2;
-        const i32 first = place > half ? place - half : 0;
-        const i32 end = place + half + 1 < args.count ? place + half + 1 : args.count;
-        score = 0.0f;
-        for (i32 i = first; i < end; i++)
-            score += args.importance[i];
-        score /= (float)(end - first);
-    }
-    const u32 bits = __float_as_uint(score);
-    const u32 key = bits >> 31 ? ~bits : bits | 0x80000000u;
-    return key == HIGHEST_KEY ? key - 1u : key;
+    const i32 half = args.pool / 2;
+    const i32 first = place > half ? place - half : 0;
+    const i32 end = place + half + 1 < args.count ? place + half + 1 : args.count;
+    float score = 0.0f;
+    for (i32 i = first; i < end; i++)
+        score += args.importance[i];
+    return score / (float)(end - first);
 }
 
-/// Exclusive sum over the block's threads, in thread order; `total` is the block's.
-template <typename T> LAZYLLM_DEVICE T block_exclusive_sum(T value, T *warps, T &total)
+/// Scores are not negative, so that their bits rank as they do.
+LAZYLLM_DEVICE u32 key_of(const SelectArgs &args, i32 position, float score)
 {
-    const u32 lane = threadIdx.x % 32;
-    const u32 warp = threadIdx.x / 32;
-    T inclusive = value;
-#pragma unroll
-    for (u32 step = 1; step < 32; step <<= 1)
-    {
-        const T below = __shfl_up_sync(0xFFFFFFFFu, inclusive, step);
-        inclusive += lane >= step ? below : (T)0;
-    }
-    __syncthreads();
-    if (lane == 31)
-        warps[warp] = inclusive;
-    __syncthreads();
-    T before = 0;
-    total = 0;
-    for (u32 i = 0; i < SELECT_THREADS / 32; i++)
-    {
-        before += i < warp ? warps[i] : (T)0;
-        total += warps[i];
-    }
-    return before + inclusive - value;
+    const i32 bits = (i32)__float_as_uint(score);
+    const bool stays = position < args.keep_first || position >= args.length - args.keep_recent;
+    return stays ? HIGHEST_KEY : (u32)(bits > 0 ? bits : 0);
 }
 
-/// Narrows the search by one digit: finds the highest bin at which either limit is reached. All threads get the result.
-/// `remaining` and `mass` are what is still to be taken below the digits fixed so far.
-LAZYLLM_DEVICE void fix_digit(const u32 *counts, const u64 *masses, bool by_mass, u32 shift, u32 *found, u32 &prefix, u32 &remaining, u64 &mass)
+LAZYLLM_DEVICE u32 bin_of(u32 key)
 {
-    __shared__ u64 suffix_mass[BINS];
-    __shared__ u32 suffix_count[BINS];
-    __shared__ u64 warp_mass[BINS / 32];
-    __shared__ u32 warp_count[BINS / 32];
-
-    // Bin b is handled by thread BINS - 1 - b, so that a running sum in thread order goes from the highest bin down.
-    const u32 thread = threadIdx.x;
-    const u32 bin = BINS - 1 - thread % BINS;
-    const u32 lane = thread % 32;
-    u32 count = counts[bin];
-    u64 sum = by_mass ? masses[bin] : 0ull;
-    const u32 own_count = count;
-    const u64 own_sum = sum;
-#pragma unroll
-    for (u32 step = 1; step < 32; step <<= 1)
-    {
-        const u32 count_below = __shfl_up_sync(0xFFFFFFFFu, count, step);
-        const u64 sum_below = __shfl_up_sync(0xFFFFFFFFu, sum, step);
-        count += lane >= step ? count_below : 0u;
-        sum += lane >= step ? sum_below : 0ull;
-    }
-    if (thread < BINS && lane == 31)
-    {
-        warp_count[thread / 32] = count;
-        warp_mass[thread / 32] = sum;
-    }
-    if (thread == 0)
-        *found = 0xFFFFFFFFu;
-    __syncthreads();
-    if (thread < BINS)
-    {
-        for (u32 i = 0; i < thread / 32; i++)
-        {
-            count += warp_count[i];
-            sum += warp_mass[i];
-        }
-        const u32 before_count = count - own_count;
-        const u64 before_sum = sum - own_sum;
-        suffix_count[bin] = before_count;
-        suffix_mass[bin] = before_sum;
-        const bool reaches = own_count > 0 && before_count < remaining && count >= remaining;
-        const bool holds = by_mass && own_count > 0 && before_sum < mass && sum >= mass;
-        // Both limits may be met, in different bins: the higher bin is the smaller set.
-        if (reaches || holds)
-            atomicMin(found, thread);
-    }
-    __syncthreads();
-    // One of the two limits lies within what is searched, and stays so from digit to digit: some bin reaches it.
-    const u32 chosen = BINS - 1 - *found;
-    prefix |= chosen << shift;
-    remaining -= suffix_count[chosen];
-    mass -= by_mass ? suffix_mass[chosen] : 0ull;
-    __syncthreads();
+    const i32 bin = ((i32)key - (i32)FIRST_BIN) >> BIN_BITS;
+    return (u32)(bin < 0 ? 0 : bin > BINS - 1 ? BINS - 1 : bin);
 }
 
-/// Whether entry number `rank` of those equal to the threshold, with `before` their importance summed up to it, is kept.
-LAZYLLM_DEVICE bool keeps_equal(const Threshold &threshold, u32 rank, u64 before)
+/// The lowest key of a bin, and for BINS the one above all.
+LAZYLLM_DEVICE u32 bin_start(u32 bin)
 {
-    return threshold.key == HIGHEST_KEY || (rank < threshold.equal_count && before < threshold.equal_mass);
+    return bin == 0 ? 0u : bin == BINS ? HIGHEST_KEY + 1u : FIRST_BIN + (bin << BIN_BITS);
 }
 
-/// Offsets of a tile: what the tiles before it hold.
-struct TileOffsets
+/// An entry's rank as one number: the higher, the rather it is kept.
+LAZYLLM_DEVICE u64 rank_of(u32 key, i32 place)
 {
-    u32 above;
-    u32 equal;
-    u64 equal_mass;
-    u32 computed;
+    return (u64)key << PLACE_BITS | (u32)(LAST_PLACE - place);
+}
+
+LAZYLLM_DEVICE i32 place_of(u64 rank)
+{
+    return LAST_PLACE - (i32)((u32)rank & (u32)LAST_PLACE);
+}
+
+LAZYLLM_DEVICE u64 rank_at(const SelectArgs &args, i32 place)
+{
+    const float score = args.pool > 1 ? pooled_score(args, place) : args.importance[place];
+    return rank_of(key_of(args, args.positions[place], score), place);
+}
+
+/// Kept are the entries of a higher key, and of this one those up to a place.
+struct Border
+{
+    u32 key;
+    i32 last_place;
 };
 
-/// The thread's entries that are above the threshold and equal to it, counted. Here and below, `importance` is that of the thread's
-/// first entry in memory, or null where sums of it do not matter: registers hold the keys alone.
-LAZYLLM_DEVICE void count_entries(const u32 (&keys)[PER_THREAD], const float *importance, i32 valid, u32 threshold, u32 &above, u32 &equal, u64 &equal_mass)
+LAZYLLM_DEVICE bool keeps(const Border &border, u32 key, i32 place)
 {
-    above = 0;
-    equal = 0;
-    equal_mass = 0;
-#pragma unroll
-    for (int i = 0; i < PER_THREAD; i++)
+    return key > border.key || (key == border.key && place <= border.last_place);
+}
+
+// ---- The search ----
+
+/// The histograms of all rounds, in shared memory. `lows` and `highs` are the halves of each bin's sum of importance; unused
+/// unless it is chosen by mass.
+struct Histograms
+{
+    u32 *counts;
+    u32 *lows;
+    u32 *highs;
+};
+
+/// What is still to be taken from the highest entries down: so many, and by mass no more than hold so much.
+struct Limits
+{
+    u32 count;
+    u64 mass;
+};
+
+/// Zeroes shared memory, `words` of it (a multiple of 4).
+LAZYLLM_DEVICE void clear(u32 *target, u32 words)
+{
+    for (u32 i = 4 * threadIdx.x; i < words; i += 4 * SELECT_THREADS)
+        *reinterpret_cast<uint4 *>(target + i) = make_uint4(0, 0, 0, 0);
+}
+
+template <bool ByMass> LAZYLLM_DEVICE void count_entry(const SelectArgs &args, const Histograms &histograms, u32 round, u32 bin, i32 place)
+{
+    const u32 at = round * BINS + bin;
+    atomicAdd(&histograms.counts[at], 1u);
+    if (ByMass)
     {
-        if (i >= valid)
-            continue;
-        above += keys[i] > threshold ? 1u : 0u;
-        equal += keys[i] == threshold ? 1u : 0u;
-        if (importance != nullptr && keys[i] == threshold)
-            equal_mass += fixed_point(importance[i]);
+        // There is no addition of 64 bits in shared memory: the one that carries adds one more above.
+        const u64 mass = fixed_point(args.importance[place]);
+        const u32 low = (u32)mass;
+        const u32 before = atomicAdd(&histograms.lows[at], low);
+        atomicAdd(&histograms.highs[at], (u32)(mass >> 32) + (before + low < low ? 1u : 0u));
     }
 }
 
-/// Bit i of the result: entry i is kept. `kept_before` receives how many entries before the thread's own are kept.
-LAZYLLM_DEVICE u32 mark_kept(const u32 (&keys)[PER_THREAD], const float *importance, i32 valid, const Threshold &threshold, const TileOffsets &offsets, u32 *warps, u64 *wide_warps, u32 &kept_before)
+LAZYLLM_DEVICE u64 mass_of_bin(const Histograms &histograms, u32 at)
 {
-    u32 above, equal;
-    u64 equal_mass, all_mass;
-    u32 all;
-    count_entries(keys, importance, valid, threshold.key, above, equal, equal_mass);
-    const u32 above_before = offsets.above + block_exclusive_sum(above, warps, all);
-    u32 rank = offsets.equal + block_exclusive_sum(equal, warps, all);
-    u64 before = offsets.equal_mass + block_exclusive_sum(equal_mass, wide_warps, all_mass);
+    return ((u64)histograms.highs[at] << 32) + histograms.lows[at];
+}
 
-    u32 kept = 0, kept_equal = 0;
+LAZYLLM_DEVICE u64 mass_of_round(const Histograms &histograms, u32 round)
+{
+    u64 mass = 0;
 #pragma unroll
-    for (int i = 0; i < PER_THREAD; i++)
+    for (u32 bin = threadIdx.x % 32; bin < BINS; bin += 32)
+        mass += mass_of_bin(histograms, round * BINS + bin);
+#pragma unroll
+    for (int step = 16; step > 0; step >>= 1)
+        mass += __shfl_xor_sync(ALL_LANES, mass, step);
+    return mass;
+}
+
+/// The highest bin of a finished histogram at which a limit is reached, the lowest if none is. `limits` becomes what is to be
+/// taken within it, `entries` how many are in it. Every warp finds the same.
+template <bool ByMass> LAZYLLM_DEVICE u32 find_bin(const Histograms &histograms, u32 round, Limits &limits, u32 &entries)
+{
+    // Lane 0 has the eight highest bins, and each lane its own from the highest down.
+    const u32 lane = threadIdx.x % 32;
+    const u32 lowest = round * BINS + BINS - 8 - 8 * lane;
+    const uint4 upper = *reinterpret_cast<const uint4 *>(histograms.counts + lowest + 4);
+    const uint4 lower = *reinterpret_cast<const uint4 *>(histograms.counts + lowest);
+    const u32 counts[8] = {upper.w, upper.z, upper.y, upper.x, lower.w, lower.z, lower.y, lower.x};
+    u64 masses[8];
+    u32 sum = 0;
+    u64 mass = 0;
+#pragma unroll
+    for (int i = 0; i < 8; i++)
     {
-        if (i >= valid || keys[i] < threshold.key)
-            continue;
-        bool keep = true;
-        if (keys[i] == threshold.key)
+        sum += counts[i];
+        masses[i] = ByMass ? mass_of_bin(histograms, lowest + 7 - i) : 0ull;
+        mass += masses[i];
+    }
+
+    u32 upto = warp_inclusive_sum(sum);
+    u64 mass_upto = mass;
+    if (ByMass)
+    {
+#pragma unroll
+        for (u32 step = 1; step < 32; step <<= 1)
         {
-            keep = keeps_equal(threshold, rank, before);
-            rank++;
-            before += importance != nullptr ? fixed_point(importance[i]) : 0ull;
-            kept_equal += keep ? 1u : 0u;
+            const u64 below = __shfl_up_sync(ALL_LANES, mass_upto, step);
+            mass_upto += lane >= step ? below : 0ull;
         }
-        kept |= keep ? 1u << i : 0u;
     }
-    // Equal entries are kept from the first on without gaps, so that those kept before are a second running sum.
-    u32 unused;
-    kept_before = above_before + block_exclusive_sum(kept_equal, warps, unused);
-    return kept;
-}
+    const bool reaches = upto >= limits.count || (ByMass && mass_upto >= limits.mass);
+    const i32 source = __ffs((i32)(__ballot_sync(ALL_LANES, reaches) | 1u << 31)) - 1;
 
-/// Writes what the thread keeps, from place `place` of T and row `computed` of C on.
-LAZYLLM_DEVICE void write_kept(const SelectArgs &args, i32 first, u32 kept, u32 place, u32 computed)
-{
+    u32 steps = 0, taken = upto - sum, in_bin = counts[0];
+    u64 mass_taken = mass_upto - mass;
+    upto = taken;
+    mass_upto = mass_taken;
 #pragma unroll
-    for (int i = 0; i < PER_THREAD; i++)
+    for (int i = 0; i < 7; i++)
     {
-        if ((kept >> i & 1u) == 0)
-            continue;
-        const i32 position = args.positions[first + i];
-        i32 slot = args.slot_of[position];
-        if (slot < 0)
+        upto += counts[i];
+        mass_upto += masses[i];
+        if (upto < limits.count && (!ByMass || mass_upto < limits.mass))
         {
-            slot = args.slot_count + (i32)computed;
-            args.slot_of[position] = slot;
-            args.compute_positions[computed] = position;
-            args.compute_slots[computed] = slot;
-            args.compute_places[computed] = (i32)place;
-            computed++;
+            steps = (u32)i + 1;
+            taken = upto;
+            mass_taken = mass_upto;
+            in_bin = counts[i + 1];
         }
-        args.next_positions[place] = position;
-        args.next_slots[place] = slot;
-        place++;
     }
+    limits.count -= __shfl_sync(ALL_LANES, taken, source);
+    if (ByMass)
+        limits.mass -= __shfl_sync(ALL_LANES, mass_taken, source);
+    entries = __shfl_sync(ALL_LANES, in_bin, source);
+    return BINS - 1 - 8 * (u32)source - __shfl_sync(ALL_LANES, steps, source);
 }
 
-/// How many of the entries marked in `kept` have no slot yet, and how many of those are older than the step.
-LAZYLLM_DEVICE u32 count_computed(const SelectArgs &args, i32 first, u32 kept, u32 &revived)
+/// The border, which lies among the `candidates` entries of a bin; every thread finds it. `ranks` are theirs in shared memory, in
+/// any order; null, if args.keys has their places instead.
+template <bool ByMass>
+LAZYLLM_DEVICE Border find_border(const SelectArgs &args, const Histograms &histograms, const u64 *ranks, u32 candidates, u32 bin, Limits limits)
 {
-    u32 computed = 0;
-    revived = 0;
-#pragma unroll
-    for (int i = 0; i < PER_THREAD; i++)
+    // Bins at either end hold more than those of an eighth of an octave, and nothing about their keys is known.
+    i32 open_bits = bin == 0 || bin == BINS - 1 ? 32 + PLACE_BITS : BIN_BITS + PLACE_BITS;
+    u64 border = (u64)bin_start(bin) << PLACE_BITS;
+    u32 entries = candidates;
+    for (u32 round = 1; entries > (ByMass ? 1u : limits.count); round++)
     {
-        if ((kept >> i & 1u) == 0)
-            continue;
-        const i32 position = args.positions[first + i];
-        const bool missing = args.slot_of[position] < 0;
-        computed += missing ? 1u : 0u;
-        revived += missing && position < args.first_new ? 1u : 0u;
+        // The last digit may share bits with the one before; they are the same in all that it counts.
+        const u64 known = ~0ull << open_bits;
+        open_bits = open_bits > 8 ? open_bits - 8 : 0;
+        border &= known;
+        for (u32 i = threadIdx.x; i < candidates; i += SELECT_THREADS)
+        {
+            const u64 rank = ranks != nullptr ? ranks[i] : rank_at(args, (i32)(args.keys[i] & CANDIDATE_PLACE));
+            if ((rank & known) == border)
+                count_entry<ByMass>(args, histograms, round, (u32)(rank >> open_bits) & 0xFFu, place_of(rank));
+        }
+        __syncthreads();
+        border |= (u64)find_bin<ByMass>(histograms, round, limits, entries) << open_bits;
     }
-    return computed;
+    const u32 key = (u32)(border >> PLACE_BITS);
+    return Border{key, key == HIGHEST_KEY ? LAST_PLACE : place_of(border)};
 }

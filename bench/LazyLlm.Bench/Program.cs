@@ -13,6 +13,7 @@ return args switch
     ["cuda-kernels", .. string[] rest] => CudaKernelBenchmark.Run(rest),
     ["kernel-report", .. string[] rest] => CudaKernelBenchmark.RunReport(rest),
     ["cuda-compile", .. string[] rest] => CudaCompileBenchmark.Run(rest),
+    ["cuda-start", .. string[] rest] => CudaStartBenchmark.Run(rest),
     ["cuda-model", .. string[] rest] => CudaModelBenchmark.Run(rest),
     _ => Usage(),
 };
@@ -33,6 +34,7 @@ static int Usage()
     Console.Error.WriteLine("       bench cuda-kernels [--shape NAME] [--sizes full|quick|tiny] [--only GROUP...] [--json FILE]");
     Console.Error.WriteLine("       bench kernel-report FILE [--peers FILE] [--plot FOLDER]");
     Console.Error.WriteLine("       bench cuda-compile [--shape NAME]");
+    Console.Error.WriteLine("       bench cuda-start --model DIR");
     Console.Error.WriteLine("       bench cuda-model [--length N] [--decode N] [--layers N] [--rounds N] [--check] [--schedules SCHEDULE...]");
     return 2;
 }

@@ -24,7 +24,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument('--kernels', nargs='+', default=[n.KERNELS])
 parser.add_argument('--tokens', nargs='+', type=int, default=[1405, 4096, 8192, 32768])
 parser.add_argument('--tokens-per-split', nargs='+', type=int, default=[128], help='of the attention; more than one are compared')
-parser.add_argument('--score-blocks', nargs='+', type=int, default=[768], help='most blocks of score_keys; more than one are compared')
+parser.add_argument('--score-blocks', nargs='+', type=int, default=[1024], help='most blocks of score_keys; more than one are compared')
 parser.add_argument('--check-only', action='store_true')
 parser.add_argument('--out', default='.')
 arguments = parser.parse_args()
@@ -68,7 +68,7 @@ class Kernels:
             return max(1, min(bucket(tokens) // 128, 64))
         return max(1, min(bucket(tokens) // 64, min(128, max(1, blocks // (self.groups * queries)))))
 
-    def score(self, attention, queries, importance, scratch, blocks=768, accumulate=0, only_keys=False):
+    def score(self, attention, queries, importance, scratch, blocks=1024, accumulate=0, only_keys=False):
         """scratch: scores, partials."""
         tokens = attention.token_count
         attention.splits = self.score_splits(tokens, queries, blocks)

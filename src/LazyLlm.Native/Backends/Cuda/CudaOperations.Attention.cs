@@ -123,7 +123,6 @@ internal sealed partial class CudaOperations
                 Queries = QueryRow(space, rows.Start),
                 KeptResidual = ResidualRow(space, index),
                 KeptQueries = QueryRow(space, index),
-                Places = memory.ComputePlaces,
                 Count = count,
                 Width = Shape.Hidden,
                 QueryStride = Shape.QueryKeyValueWidth * Shape.ElementSize,
@@ -146,8 +145,11 @@ internal sealed partial class CudaOperations
     {
         using OperationScope scope = OperationScope.Open(AttendingGathered, layer: layer);
         var memory = (CudaSequence)sequence;
-        AttentionArgs args = Attention(memory, (CudaWorkspace)workspace, rows, layer) with { Slots = memory.TokenSlots, Places = memory.ComputePlaces };
-        Attend((CudaWorkspace)workspace, rows, args);
+
+        // The last row alone is T's tail.
+        var space = (CudaWorkspace)workspace;
+        AttentionArgs args = Attention(memory, space, rows, layer) with { Slots = memory.TokenSlots, Places = space.IsLastRows ? 0 : memory.ComputePlaces };
+        Attend(space, rows, args);
     }
 
     /// <inheritdoc/>

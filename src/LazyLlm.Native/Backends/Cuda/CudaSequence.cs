@@ -93,7 +93,7 @@ internal sealed class CudaSequence : ISequenceMemory
     /// <summary>C's places in T.</summary>
     public ulong ComputePlaces => List(6);
 
-    /// <summary>Scratch of a selection: a 32-bit key by place in T.</summary>
+    /// <summary>Scratch of a selection by several blocks: what is still undecided, a word for each.</summary>
     public ulong SelectionKeys => List(7);
 
     /// <summary>Scratch of a selection by several blocks: <see cref="SelectKernels.SharedBytes"/> bytes.</summary>

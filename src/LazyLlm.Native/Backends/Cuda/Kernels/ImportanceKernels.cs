@@ -13,8 +13,9 @@ internal sealed class ImportanceKernels(KernelLibrary library, DeviceShape shape
     private const uint MeanThreads = 256;
     private const uint MeanPlaces = 32;
 
-    // So many blocks run at once, six on each of 132 multiprocessors: another round of a few would leave most of them idle.
-    private const int MostBlocks = 768;
+    // About what runs at once, eight on each of 132 multiprocessors. Measured (bench/gpu/one_row.py): 768 were up to a sixth slower from
+    // 4,096 positions on.
+    private const int MostBlocks = 1024;
 
     // What a block reads at once.
     private const int LeastTokensPerSplit = 64;

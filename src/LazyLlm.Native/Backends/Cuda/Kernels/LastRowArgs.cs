@@ -10,7 +10,6 @@ internal struct LastRowArgs
     public ulong Queries;
     public ulong KeptResidual;
     public ulong KeptQueries;
-    public ulong Places;
     public RowCount Count;
     public int Width;
     public int QueryStride;

@@ -23,7 +23,7 @@ internal sealed class RowsKernels(KernelLibrary library, DeviceShape shape)
     public void Scatter(CudaStream stream, ulong aux, ulong residual, ulong positions, RowCount count) =>
         Launch(_scatter, stream, aux, residual, positions, count, dependent: true);
 
-    /// <summary>Moves the last row's residual and Q, and its place.</summary>
+    /// <summary>Moves the last row's residual and Q.</summary>
     public void KeepLast(CudaStream stream, in LastRowArgs args)
     {
         int pieces = (args.Width / 4) + (args.QueryBytes / 16);

@@ -27,5 +27,5 @@ internal struct SelectArgs
     public int KeepFirst;
     public int KeepRecent;
     public int IsStatic;
-    public int Digit;
+    public int Tile;
 }

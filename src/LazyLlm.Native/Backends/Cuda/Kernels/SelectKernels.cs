@@ -9,24 +9,27 @@ internal sealed class SelectKernels(KernelLibrary library)
     /// <summary>Places that one block chooses from; more take several blocks.</summary>
     public const int Tile = 8192;
 
-    /// <summary>The most places there may be: 256 tiles.</summary>
+    /// <summary>The most places there may be.</summary>
     public const int MostTokens = 256 * Tile;
 
     /// <summary>Bytes that several blocks share: the size of <c>SelectShared</c>.</summary>
-    public const int SharedBytes = (4 * 256 * (8 + 4)) + (256 * (8 + 4 + 4 + 4));
+    public const int SharedBytes = (MostTiles * 256 * sizeof(ushort)) + (3 * MostTiles * sizeof(int)) + 32;
 
-    private const uint Threads = 1024;
-    private const int Digits = 4;
+    private const uint Threads = 512;
+
+    // Of several blocks, each with so many places at least: fewer would not make it faster. At most, they fit 16 bits.
+    private const int MostTiles = 40;
+    private const int LeastTile = 2048;
 
     private static readonly KernelProgram BlockProgram = new("select.cu");
     private static readonly KernelProgram BlocksProgram = new("select_blocks.cu");
 
     private readonly Kernel _takeAll = library.Get(BlockProgram, "lazyllm_take_all");
     private readonly Kernel _block = library.Get(BlockProgram, "lazyllm_select_block");
-    private readonly Kernel _keys = library.Get(BlocksProgram, "lazyllm_select_keys");
+    private readonly Kernel _wideBlock = library.Get(BlockProgram, "lazyllm_select_block_wide");
+    private readonly Kernel _mass = library.Get(BlockProgram, "lazyllm_select_mass");
     private readonly Kernel _histogram = library.Get(BlocksProgram, "lazyllm_select_histogram");
-    private readonly Kernel _count = library.Get(BlocksProgram, "lazyllm_select_count");
-    private readonly Kernel _countComputed = library.Get(BlocksProgram, "lazyllm_select_count_computed");
+    private readonly Kernel _candidates = library.Get(BlocksProgram, "lazyllm_select_candidates");
     private readonly Kernel _write = library.Get(BlocksProgram, "lazyllm_select_write");
 
     /// <summary>What they are compiled from.</summary>
@@ -36,26 +39,39 @@ internal sealed class SelectKernels(KernelLibrary library)
     public void LaunchTakeAll(CudaStream stream, in TakeAllArgs args) =>
         _takeAll.Launch(stream, new LaunchConfig(((uint)args.Length + Threads - 1) / Threads, Threads), args);
 
-    /// <summary>The next T and C by importance. One block unless <paramref name="args"/> counts more than <see cref="Tile"/>, or <paramref name="severalBlocks"/> asks for it.</summary>
+    /// <summary>
+    /// The next T and C by importance. One block unless <paramref name="args"/> counts more than <see cref="Tile"/>, or
+    /// <paramref name="severalBlocks"/> asks for more; by mass always one.
+    /// </summary>
     public void LaunchSelect(CudaStream stream, SelectArgs args, bool severalBlocks = false)
     {
-        if (args.Count <= Tile && !severalBlocks)
+        // Each waits by itself for the one before it. The last does not let the layers behind it start early: they read what
+        // it writes without waiting.
+        var one = new LaunchConfig(1, Threads) { DependentLaunch = true };
+        bool isStatic = args.IsStatic != 0;
+        if (args.Mass > 0 && !isStatic)
         {
-            _block.Launch(stream, new LaunchConfig(1, Threads), args);
+            _mass.Launch(stream, one, args);
             return;
         }
 
-        stream.Fill(args.Shared, 0, SharedBytes);
-        stream.Fill(args.State, 0, 4 * sizeof(int));
-        var tiles = new LaunchConfig(((uint)args.Count + Tile - 1) / Tile, Threads);
-        _keys.Launch(stream, new LaunchConfig(((uint)args.Count + Threads - 1) / Threads, Threads), args);
-        for (args.Digit = 0; args.Digit < Digits && args.IsStatic == 0; args.Digit++)
+        if (args.Count <= Tile && !severalBlocks)
+        {
+            (args.Count <= Tile / 2 ? _block : _wideBlock).Launch(stream, one, args);
+            return;
+        }
+
+        args.Tile = TilePlaces(args.Count);
+        LaunchConfig tiles = one with { GridX = (uint)((args.Count + args.Tile - 1) / args.Tile) };
+        if (!isStatic)
         {
             _histogram.Launch(stream, tiles, args);
         }
 
-        _count.Launch(stream, tiles, args);
-        _countComputed.Launch(stream, tiles, args);
+        _candidates.Launch(stream, tiles, args);
         _write.Launch(stream, tiles, args);
     }
+
+    /// <summary>Places per block of several: whole warps' worth.</summary>
+    private static int TilePlaces(int count) => Math.Max(LeastTile, ((count + MostTiles - 1) / MostTiles + 31) / 32 * 32);
 }

@@ -94,8 +94,6 @@ public class RowKernelsTests
         float[] queries = bench.Numbers((first + rows) * stride);
         ulong residualThere = bench.Upload(residual);
         ulong queriesThere = bench.Stored(queries);
-        int[] places = [.. Enumerable.Range(0, rows).Select(i => 3 * i)];
-        ulong placesThere = bench.Upload(places);
         ulong state = bench.Upload<StepState>([new StepState { Rows = rows }]);
         float[] stored = bench.ReadStored(queriesThere, queries.Length);
         new RowsKernels(bench.Library, shape).KeepLast(bench.Stream, new LastRowArgs
@@ -104,7 +102,6 @@ public class RowKernelsTests
             Queries = queriesThere + ((ulong)(first * stride) * 2),
             KeptResidual = residualThere + ((ulong)(kept * shape.Hidden) * sizeof(float)),
             KeptQueries = queriesThere + ((ulong)(kept * stride) * 2),
-            Places = placesThere,
             Count = isOnDevice ? RowCount.AtMost(rows + 2, state) : RowCount.Of(rows),
             Width = shape.Hidden,
             QueryStride = stride * 2,
@@ -112,10 +109,8 @@ public class RowKernelsTests
         });
         residual.AsSpan((first + rows - 1) * shape.Hidden, shape.Hidden).CopyTo(residual.AsSpan(kept * shape.Hidden));
         stored.AsSpan((first + rows - 1) * stride, queryWidth).CopyTo(stored.AsSpan(kept * stride));
-        places[0] = places[^1];
         Assert.Equal(residual, bench.Read(residualThere, residual.Length));
         Assert.Equal(stored, bench.ReadStored(queriesThere, stored.Length));
-        Assert.Equal(places, bench.ReadIntegers(placesThere, rows));
     }
 
     [Theory]

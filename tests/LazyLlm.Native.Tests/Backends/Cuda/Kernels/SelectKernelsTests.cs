@@ -5,10 +5,16 @@ using Xunit;
 
 namespace LazyLlm.Native.Tests.Backends.Cuda.Kernels;
 
-/// <summary>select.cu against a plain sort: one block and several, ties, pooling, forced positions, mass, static pruning.</summary>
+/// <summary>select.cu and select_blocks.cu against a plain sort: ties, pooling, forced positions, mass, static pruning.</summary>
 public class SelectKernelsTests
 {
-    private static readonly int[] Counts = TestShapes.Of([1, 2, 31, 32, 33, 127, 1000, 4097, 8191, 8192, 8193, 20001], [1, 33, 1000, 8193]);
+    private static readonly int[] Counts = TestShapes.Of([1, 2, 31, 32, 33, 127, 513, 1000, 2049, 4096, 4097, 8191, 8192, 8193, 20001], [1, 33, 1000, 8193]);
+
+    // Several blocks with tiles of more than the fewest places, and of more than a block takes at once.
+    private static readonly int[] ManyPlaces = TestShapes.Of([32769, 90001, 170000], [90001]);
+
+    /// <summary>Counts of the above.</summary>
+    public static TheoryData<int> Many => new(ManyPlaces);
 
     /// <summary>One block where it suffices, several everywhere.</summary>
     public static MatrixTheoryData<int, bool> Sizes => new(Counts, [false, true]);
@@ -51,6 +57,51 @@ public class SelectKernelsTests
 
     [Theory]
     [MemberData(nameof(Sizes))]
+    public void Scores_may_share_their_first_digits(int count, bool severalBlocks)
+    {
+        // All in one bin of the first histogram: one within it, the one below all, the one above all.
+        Check(new Case(count, (count + 2) / 3) { Scores = (0.5f, 0.0625f) }, severalBlocks);
+        Check(new Case(count, (count + 2) / 3) { Scores = (0, 1e-10f) }, severalBlocks);
+        Check(new Case(count, (count + 2) / 3) { Scores = (3, 1000) }, severalBlocks);
+        Check(new Case(count, count) { Scores = (0.5f, 0.0625f), Mass = 0.7 }, severalBlocks);
+        Check(new Case(count, count) { Scores = (0, 1e-8f), Mass = 0.3 }, severalBlocks);
+    }
+
+    [Theory]
+    [MemberData(nameof(Sizes))]
+    public void All_may_have_slots_or_none_and_all_may_stay(int count, bool severalBlocks)
+    {
+        Check(new Case(count, (count + 1) / 2) { HaveSlots = 0 }, severalBlocks);
+        Check(new Case(count, (count + 1) / 2) { HaveSlots = 3 }, severalBlocks);
+        Check(new Case(count, count) { KeepFirst = count + 50 }, severalBlocks);
+        Check(new Case(count, count) { IsStatic = true, HaveSlots = 0 }, severalBlocks);
+    }
+
+    [Theory]
+    [MemberData(nameof(Many))]
+    public void Many_places_take_many_blocks(int count)
+    {
+        Check(new Case(count, count / 3) { NewPositions = 500 }, severalBlocks: true);
+        Check(new Case(count, count / 3) { DistinctScores = 1 }, severalBlocks: true);
+        Check(new Case(count, count / 10) { DistinctScores = 50, Pool = 3, KeepFirst = 4, KeepRecent = 64 }, severalBlocks: true);
+        Check(new Case(count, count) { Mass = 0.8 }, severalBlocks: true);
+        Check(new Case(count, count) { IsStatic = true, NewPositions = 9 }, severalBlocks: true);
+    }
+
+    /// <summary>One after the other on the same memory: nothing of the first may be left.</summary>
+    [Fact]
+    public void What_several_blocks_share_need_not_be_clean()
+    {
+        using var bench = new KernelBench(TensorType.Float32);
+        var scratch = (Keys: bench.Floats(20001), Shared: bench.Floats(SelectKernels.SharedBytes / 4));
+        Check(new Case(20001, 9000), severalBlocks: true, bench, scratch);
+        Check(new Case(9000, 100) { DistinctScores = 20 }, severalBlocks: true, bench, scratch);
+        Check(new Case(15000, 15000) { IsStatic = true }, severalBlocks: true, bench, scratch);
+        Check(new Case(33, 7), severalBlocks: true, bench, scratch);
+    }
+
+    [Theory]
+    [MemberData(nameof(Sizes))]
     public void Static_pruning_keeps_what_has_a_slot_and_what_is_new(int count, bool severalBlocks) =>
         Check(new Case(count, count) { IsStatic = true, NewPositions = 1 + (count / 10) }, severalBlocks);
 
@@ -82,18 +133,23 @@ public class SelectKernelsTests
     private static void Check(Case input, bool severalBlocks)
     {
         using var bench = new KernelBench(TensorType.Float32, seed: input.Count + input.KeepCount);
+        Check(input, severalBlocks, bench, (bench.Floats(input.Count), bench.Floats(SelectKernels.SharedBytes / 4)));
+    }
+
+    private static void Check(Case input, bool severalBlocks, KernelBench bench, (ulong Keys, ulong Shared) scratch)
+    {
         var random = new Random(input.Count);
         int length = input.Count + 50;
         int[] positions = bench.Positions(input.Count, length);
         positions[^1] = length - 1;
         int firstNew = length - input.NewPositions;
-        float[] importance = [.. Enumerable.Range(0, input.Count).Select(_ => input.DistinctScores > 0 ? random.Next(input.DistinctScores) * 0.25f / input.Count : random.NextSingle() / input.Count)];
+        float[] importance = [.. Enumerable.Range(0, input.Count).Select(_ => input.Score(random))];
         int slotCount = 0;
         int[] slotOf = new int[length];
         Array.Fill(slotOf, -1);
         foreach (int position in positions)
         {
-            if (position < firstNew && random.Next(3) > 0)
+            if (position < firstNew && random.Next(3) < input.HaveSlots)
             {
                 slotOf[position] = slotCount++;
             }
@@ -116,8 +172,8 @@ public class SelectKernelsTests
                 ComputeSlots = computeSlots,
                 ComputePlaces = places,
                 SlotOf = slotOfThere,
-                Keys = bench.Floats(input.Count),
-                Shared = bench.Floats(SelectKernels.SharedBytes / 4),
+                Keys = scratch.Keys,
+                Shared = scratch.Shared,
                 State = state,
                 Mass = input.Mass,
                 Count = input.Count,
@@ -137,7 +193,7 @@ public class SelectKernelsTests
         Assert.Equal(expected, bench.ReadIntegers(next, expected.Length));
         Assert.Equal(computed, bench.ReadIntegers(computePositions, computed.Length));
         Assert.Equal(Enumerable.Range(slotCount, computed.Length), bench.ReadIntegers(computeSlots, computed.Length));
-        Assert.Equal(computed.Select(p => Array.IndexOf(expected, p)), bench.ReadIntegers(places, computed.Length));
+        Assert.Equal(computed.Select(p => Array.BinarySearch(expected, p)), bench.ReadIntegers(places, computed.Length));
         for (int i = 0; i < computed.Length; i++)
         {
             slotOf[computed[i]] = slotCount + i;
@@ -149,7 +205,14 @@ public class SelectKernelsTests
 
     private sealed record Case(int Count, int KeepCount)
     {
+        /// <summary>How many there are, 0 for no limit.</summary>
         public int DistinctScores { get; init; }
+
+        /// <summary>The lowest, and how much higher they are; without, a share of 1.</summary>
+        public (float Lowest, float Range)? Scores { get; init; }
+
+        /// <summary>Thirds of the older positions that have a slot.</summary>
+        public int HaveSlots { get; init; } = 2;
 
         public int Pool { get; init; } = 1;
 
@@ -162,6 +225,11 @@ public class SelectKernelsTests
         public bool IsStatic { get; init; }
 
         public int NewPositions { get; init; } = 1;
+
+        public float Score(Random random) =>
+            DistinctScores > 0 ? random.Next(DistinctScores) * 0.25f / Count
+            : Scores is { } scores ? scores.Lowest + (random.NextSingle() * scores.Range)
+            : random.NextSingle() / Count;
 
         /// <summary>What must be kept, by sorting. Mass is summed in the kernel's fixed point, where order does not matter.</summary>
         public int[] Choose(int[] positions, float[] importance, int[] slotOf, int length, int firstNew)
