@@ -64,13 +64,13 @@ template <int N> LAZYLLM_DEVICE void select_in_one_block(const SelectArgs &args,
         write_state(args, written);
 }
 
-LAZYLLM_KERNEL(lazyllm_select_block, SelectArgs, SELECT_THREADS)
+LAZYLLM_KERNEL(lazyllm_select_block, SelectArgs, SELECT_THREADS, 1)
 {
     __shared__ __align__(16) BlockMemory memory;
     select_in_one_block<8>(args, memory);
 }
 
-LAZYLLM_KERNEL(lazyllm_select_block_wide, SelectArgs, SELECT_THREADS)
+LAZYLLM_KERNEL(lazyllm_select_block_wide, SelectArgs, SELECT_THREADS, 1)
 {
     __shared__ __align__(16) BlockMemory memory;
     select_in_one_block<16>(args, memory);

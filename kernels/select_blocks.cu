@@ -187,7 +187,7 @@ LAZYLLM_DEVICE void load_ranks(const SelectArgs &args, u32 candidates, u64 *rank
     }
 }
 
-LAZYLLM_KERNEL(lazyllm_select_write, SelectArgs, SELECT_THREADS)
+LAZYLLM_KERNEL(lazyllm_select_write, SelectArgs, SELECT_THREADS, 1)
 {
     __shared__ __align__(16) u32 counts[ROUNDS * BINS];
     __shared__ u64 ranks[TILE_LISTED];

@@ -90,10 +90,9 @@ internal sealed partial class CudaOperations : IOperations
             MemoryPlan.For(shape, options.ContextLength).Check(context.Memory.FreeBytes(), device.Name);
             KernelCompiler compiler = options.Compiler ?? KernelCompiler.Open(device.ComputeCapability, nvrtcPath: options.NvrtcPath, driverVersion: CudaDevice.CheckDriverVersion());
             library = new KernelLibrary(context, compiler);
-            library.Prepare(Programs(shape, device.ComputeCapability), cancellation: cancellation);
             stream = new CudaStream(context);
             context.WorkStream = stream;
-            weights = CudaWeights.Load(source, shape, options.ContextLength, stream, progress, cancellation);
+            weights = LoadWithKernels(library, shape, device.ComputeCapability, stopped => CudaWeights.Load(source, shape, options.ContextLength, stream, progress, stopped), cancellation);
             return new CudaOperations(context, stream, library, shape, weights);
         }
         catch
@@ -102,6 +101,46 @@ internal sealed partial class CudaOperations : IOperations
             stream?.Dispose();
             library?.Dispose();
             context?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Compiles and loads the kernels while the weights are on their way; neither goes on where the other fails.</summary>
+    private static CudaWeights LoadWithKernels(KernelLibrary library, DeviceShape shape, ComputeCapability capability, Func<CancellationToken, CudaWeights> load, CancellationToken cancellation)
+    {
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        Task preparing = Task.Run(
+            () =>
+            {
+                try
+                {
+                    library.Prepare(Programs(shape, capability), cancellation: stop.Token);
+                }
+                catch
+                {
+                    stop.Cancel();
+                    throw;
+                }
+            },
+            CancellationToken.None);
+        CudaWeights? weights = null;
+        try
+        {
+            weights = load(stop.Token);
+            preparing.GetAwaiter().GetResult();
+            return weights;
+        }
+        catch (Exception e)
+        {
+            stop.Cancel();
+            preparing.ContinueWith(static task => _ = task.Exception, TaskScheduler.Default).Wait(CancellationToken.None);
+            weights?.Dispose();
+            if (e is OperationCanceledException && !cancellation.IsCancellationRequested)
+            {
+                // The kernels failed first; what they say is the reason.
+                preparing.GetAwaiter().GetResult();
+            }
+
             throw;
         }
     }

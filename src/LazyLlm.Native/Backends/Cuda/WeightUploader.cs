@@ -16,8 +16,8 @@ internal sealed class WeightUploader : IDisposable
     /// <summary>Rows of gate, then of up, that follow each other in the weights of SwiGLU.</summary>
     public const int AlternatingRows = 8;
 
-    private const int SlotBytes = 4 << 20;
-    private const int MostFillers = 8;
+    private const int SlotBytes = 2 << 20;
+    private const int MostFillers = 16;
 
     // Buffers that the copy engine works on while the others are filled.
     private const int SlotsOnTheirWay = 3;
