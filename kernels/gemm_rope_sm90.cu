@@ -11,7 +11,7 @@
 
 struct GemmRopeSm90Args
 {
-    TensorMap input;   // rows x k, boxes of 128 x 64
+    TensorMap input;   // rows x k, boxes of TileM x 64
     TensorMap weights; // n x k, boxes of TileN x 64
     LinearArgs linear; // n = (heads + 2 kv_heads) head size; output: QKV rows
     Stored *keys;      // K of the layer at slot 0, V follows at + K/V width; slots `slot_stride` numbers apart
@@ -104,14 +104,19 @@ template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &a
     }
 }
 
-LAZYLLM_KERNEL(lazyllm_gemm_rope_sm90_256, GemmRopeSm90Args, GEMM_THREADS, 1)
+LAZYLLM_KERNEL(lazyllm_gemm_rope_sm90_128x256, GemmRopeSm90Args, GEMM_THREADS(128), 1)
 {
-    gemm<256>(args);
+    gemm<128, 256>(args);
 }
 
-LAZYLLM_KERNEL(lazyllm_gemm_rope_sm90_128, GemmRopeSm90Args, GEMM_THREADS, 1)
+LAZYLLM_KERNEL(lazyllm_gemm_rope_sm90_128x128, GemmRopeSm90Args, GEMM_THREADS(128), 1)
 {
-    gemm<128>(args);
+    gemm<128, 128>(args);
+}
+
+LAZYLLM_KERNEL(lazyllm_gemm_rope_sm90_192x256, GemmRopeSm90Args, GEMM_THREADS(192), 1)
+{
+    gemm<192, 256>(args);
 }
 
 #endif

@@ -1,11 +1,11 @@
 // Linear on compute capability 9.0: output = input · weights^T for many rows (gemm_sm90.cuh), with the epilogues of linear.cuh; no
 // LAZYLLM_STORAGE_F32.
-// Called by LinearKernels.cs, which chooses the width of the tiles.
+// Called by LinearKernels.cs, which chooses the tiles.
 #include "gemm_sm90.cuh"
 
 struct GemmSm90Args
 {
-    TensorMap input;   // rows x k, boxes of 128 x 64
+    TensorMap input;   // rows x k, boxes of TileM x 64
     TensorMap weights; // n x k, boxes of TileN x 64
     LinearArgs linear;
 };
@@ -77,22 +77,27 @@ template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &a
     }
 }
 
-LAZYLLM_KERNEL(lazyllm_gemm_sm90_256, GemmSm90Args, GEMM_THREADS, 1)
+LAZYLLM_KERNEL(lazyllm_gemm_sm90_128x256, GemmSm90Args, GEMM_THREADS(128), 1)
 {
-    gemm<256>(args);
+    gemm<128, 256>(args);
 }
 
-LAZYLLM_KERNEL(lazyllm_gemm_sm90_192, GemmSm90Args, GEMM_THREADS, 1)
+LAZYLLM_KERNEL(lazyllm_gemm_sm90_128x192, GemmSm90Args, GEMM_THREADS(128), 1)
 {
-    gemm<192>(args);
+    gemm<128, 192>(args);
 }
 
-LAZYLLM_KERNEL(lazyllm_gemm_sm90_128, GemmSm90Args, GEMM_THREADS, 1)
+LAZYLLM_KERNEL(lazyllm_gemm_sm90_128x128, GemmSm90Args, GEMM_THREADS(128), 1)
 {
-    gemm<128>(args);
+    gemm<128, 128>(args);
 }
 
-LAZYLLM_KERNEL(lazyllm_gemm_sm90_64, GemmSm90Args, GEMM_THREADS, 1)
+LAZYLLM_KERNEL(lazyllm_gemm_sm90_128x64, GemmSm90Args, GEMM_THREADS(128), 1)
 {
-    gemm<64>(args);
+    gemm<128, 64>(args);
+}
+
+LAZYLLM_KERNEL(lazyllm_gemm_sm90_192x256, GemmSm90Args, GEMM_THREADS(192), 1)
+{
+    gemm<192, 256>(args);
 }

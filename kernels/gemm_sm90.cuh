@@ -4,45 +4,46 @@
 // Shapes as in linear.cuh. Rows and n need not be multiples of the tile, nor k of its
 // depth: the copy engine fills with zeros, and what lies outside is not written.
 //
-// A block stays on its multiprocessor and takes tiles of 128 rows by TileN outputs in turn, neighbours in both
+// A block stays on its multiprocessor and takes tiles of TileM rows by TileN outputs in turn, neighbours in both
 // directions at the same time, so that the level-2 cache serves both matrices. One warpgroup copies: pieces of both
-// matrices, 64 columns deep, into a ring of stages, whose barriers count bytes in and readers out. Two warpgroups multiply 64 rows
-// each from shared memory into registers, and write while the ring fills for the next tile. Registers move from the copier
+// matrices, 64 columns deep, into a ring of stages, whose barriers count bytes in and readers out. TileM / 64 warpgroups multiply 64
+// rows each from shared memory into registers, and write while the ring fills for the next tile. Registers move from the copier
 // to the multipliers.
 // Bound by the matrix units; the write of a tile is not hidden.
 #pragma once
 #include "linear.cuh"
 #include "pipeline_sm90.cuh"
 
-#define GEMM_THREADS 384
-#define TILE_M 128
+#define GEMM_THREADS(tile_m) (128 + 2 * (tile_m))
 #define TILE_K 64
 
-/// Stages of the ring: what shared memory holds.
-#define STAGES(tile_n) (208 * 1024 / ((TILE_M + (tile_n)) * TILE_K * 2))
-#define GROUP_M 16
+/// Stages of the ring: what shared memory holds. Smaller tiles than the largest, which takes four of 56 KB, were
+/// slower where the ring left nothing for the first-level cache.
+#define STAGES(tile_m, tile_n) (((tile_m) == 192 ? 225 : 208) * 1024 / (((tile_m) + (tile_n)) * TILE_K * 2))
+#define GROUP_ROWS 2048
 
 /// A stage of the ring. Tiles are swizzled, and so aligned to 1,024 bytes.
-template <int TileN> struct Stage
+template <int TileM, int TileN> struct Stage
 {
-    Stored input[TILE_M * TILE_K];
+    Stored input[TileM * TILE_K];
     Stored weights[TileN * TILE_K];
 };
 
-template <int TileN> struct Ring
+template <int TileM, int TileN> struct Ring
 {
-    Stage<TileN> stages[STAGES(TileN)];
-    u64 full[STAGES(TileN)];
-    u64 empty[STAGES(TileN)];
+    Stage<TileM, TileN> stages[STAGES(TileM, TileN)];
+    u64 full[STAGES(TileM, TileN)];
+    u64 empty[STAGES(TileM, TileN)];
 };
 
-/// Tiles go down GROUP_M rows of tiles, then one column on: what runs at the same time is about square.
-LAZYLLM_DEVICE void find_tile(i32 index, i32 tiles_m, i32 tiles_n, i32 &tile_m, i32 &tile_n)
+/// Tiles go down a group of about GROUP_ROWS rows, then one column on: what runs at the same time is about square.
+template <int TileM> LAZYLLM_DEVICE void find_tile(i32 index, i32 tiles_m, i32 tiles_n, i32 &tile_m, i32 &tile_n)
 {
-    const i32 group = index / (GROUP_M * tiles_n);
-    const i32 first = group * GROUP_M;
-    const i32 height = tiles_m - first < GROUP_M ? tiles_m - first : GROUP_M;
-    const i32 rest = index - group * GROUP_M * tiles_n;
+    constexpr i32 group_size = GROUP_ROWS / TileM;
+    const i32 group = index / (group_size * tiles_n);
+    const i32 first = group * group_size;
+    const i32 height = tiles_m - first < group_size ? tiles_m - first : group_size;
+    const i32 rest = index - group * group_size * tiles_n;
     tile_m = first + rest % height;
     tile_n = rest / height;
 }
@@ -67,23 +68,32 @@ LAZYLLM_DEVICE void multiply(float (&sums)[64], u64 input, u64 weights, u32 accu
     wgmma_m64n128k16(sums, input, weights, accumulate);
 }
 
+/// In halves of 128 columns: with 512 threads to a block the compiler refuses an instruction of more than 128 registers.
+LAZYLLM_DEVICE void multiply_halves(float (&sums)[128], u64 input, u64 weights, u32 accumulate)
+{
+    const u64 half = 128 * TILE_K * 2 >> 4;
+    wgmma_m64n128k16(*reinterpret_cast<float (*)[64]>(sums), input, weights, accumulate);
+    wgmma_m64n128k16(*reinterpret_cast<float (*)[64]>(sums + 64), input, weights + half, accumulate);
+}
+
 template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &args, const float (&sums)[TileN / 2], i32 rows, i32 first_row, i32 first_column);
 
-/// Args has the tensor maps `input` (rows x k, boxes of 128 x 64) and `weights` (n x k, boxes of TileN x 64), and the LinearArgs `linear`. A
+/// Args has the tensor maps `input` (rows x k, boxes of TileM x 64) and `weights` (n x k, boxes of TileN x 64), and the LinearArgs `linear`. A
 /// warp's 16 rows of sums go to write_sums<TileN>(args, sums, rows, first_row, first_column).
-template <int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Args &args)
+template <int TileM, int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Args &args)
 {
     LAZYLLM_SHARED_BYTES(shared);
-    Ring<TileN> &ring = *reinterpret_cast<Ring<TileN> *>(shared);
+    constexpr i32 stages = STAGES(TileM, TileN);
+    Ring<TileM, TileN> &ring = *reinterpret_cast<Ring<TileM, TileN> *>(shared);
     const LinearArgs &linear = args.linear;
     if (threadIdx.x == 0)
     {
         prefetch_tensor_map(&args.input);
         prefetch_tensor_map(&args.weights);
-        for (i32 stage = 0; stage < STAGES(TileN); stage++)
+        for (i32 stage = 0; stage < stages; stage++)
         {
             mbarrier_init(&ring.full[stage], 1);
-            mbarrier_init(&ring.empty[stage], 2);
+            mbarrier_init(&ring.empty[stage], TileM / 64);
         }
         fence_mbarrier_init();
     }
@@ -92,7 +102,7 @@ template <int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Args &args)
     wait_for_dependencies();
 
     const i32 rows = row_count(linear.count);
-    const i32 tiles_m = (rows + TILE_M - 1) / TILE_M;
+    const i32 tiles_m = (rows + TileM - 1) / TileM;
     const i32 tiles_n = (linear.n + TileN - 1) / TileN;
     const i32 depth = (linear.k + TILE_K - 1) / TILE_K;
     const i32 warpgroup = (i32)threadIdx.x / 128;
@@ -105,28 +115,28 @@ template <int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Args &args)
             for (i32 tile = (i32)blockIdx.x; tile < tiles_m * tiles_n; tile += (i32)gridDim.x)
             {
                 i32 tile_m, tile_n;
-                find_tile(tile, tiles_m, tiles_n, tile_m, tile_n);
+                find_tile<TileM>(tile, tiles_m, tiles_n, tile_m, tile_n);
                 for (i32 k = 0; k < depth; k++)
                 {
                     // The first round finds every stage empty: the phase before the first counts as over.
                     mbarrier_wait(&ring.empty[place.stage], place.parity ^ 1u);
-                    mbarrier_arrive_expecting(&ring.full[place.stage], (u32)sizeof(Stage<TileN>));
-                    tma_load_2d(ring.stages[place.stage].input, &args.input, k * TILE_K, tile_m * TILE_M, &ring.full[place.stage]);
+                    mbarrier_arrive_expecting(&ring.full[place.stage], (u32)sizeof(Stage<TileM, TileN>));
+                    tma_load_2d(ring.stages[place.stage].input, &args.input, k * TILE_K, tile_m * TileM, &ring.full[place.stage]);
                     tma_load_2d(ring.stages[place.stage].weights, &args.weights, k * TILE_K, tile_n * TileN, &ring.full[place.stage]);
-                    next_stage<STAGES(TileN)>(place);
+                    next_stage<stages>(place);
                 }
             }
         }
         return;
     }
 
-    take_registers<240>();
+    take_registers<TileM == 192 ? 160 : 240>();
     const i32 half = warpgroup - 1;
     for (i32 tile = (i32)blockIdx.x; tile < tiles_m * tiles_n; tile += (i32)gridDim.x)
     {
         i32 tile_m, tile_n;
-        find_tile(tile, tiles_m, tiles_n, tile_m, tile_n);
-        const i32 first_row = tile_m * TILE_M + 64 * half + 16 * ((i32)threadIdx.x / 32 % 4);
+        find_tile<TileM>(tile, tiles_m, tiles_n, tile_m, tile_n);
+        const i32 first_row = tile_m * TileM + 64 * half + 16 * ((i32)threadIdx.x / 32 % 4);
         float sums[TileN / 2];
         i32 before = -1;
         for (i32 k = 0; k < depth; k++)
@@ -137,14 +147,19 @@ template <int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Args &args)
             wgmma_fence();
 #pragma unroll
             for (int step = 0; step < TILE_K / 16; step++)
-                multiply(sums, input + 2 * step, weights + 2 * step, k > 0 || step > 0 ? 1u : 0u);
+            {
+                if constexpr (TileM == 192)
+                    multiply_halves(sums, input + 2 * step, weights + 2 * step, k > 0 || step > 0 ? 1u : 0u);
+                else
+                    multiply(sums, input + 2 * step, weights + 2 * step, k > 0 || step > 0 ? 1u : 0u);
+            }
             wgmma_commit();
             // The products of this stage go on while the stage before, now read to the end, is given back.
             wgmma_wait<1>();
             if (before >= 0 && threadIdx.x % 128 == 0)
                 mbarrier_arrive(&ring.empty[before]);
             before = place.stage;
-            next_stage<STAGES(TileN)>(place);
+            next_stage<stages>(place);
         }
         wgmma_wait<0>();
         wgmma_written(sums);

@@ -13,7 +13,7 @@ import torch
 
 import nvrtc as n
 
-VARIANTS = (256, 192, 128, 64)
+VARIANTS = ((128, 256), (128, 192), (128, 128), (128, 64), (192, 256))
 SMALL_SHARED = 6 * 96 * 128  # of gemm.cu
 STORE, ADD, SWIGLU, FLOAT = range(4)
 parser = argparse.ArgumentParser()
@@ -25,16 +25,16 @@ arguments = parser.parse_args()
 SMS = torch.cuda.get_device_properties(0).multi_processor_count
 
 
-def shared_bytes(width):
-    stages = 208 * 1024 // ((128 + width) * 128)
-    return stages * ((128 + width) * 128 + 16)
+def shared_bytes(tile):
+    stages = (225 if tile[0] == 192 else 208) * 1024 // (sum(tile) * 128)
+    return stages * (sum(tile) * 128 + 16)
 
 
 def load(storage, defines=()):
     module = n.Module('gemm_sm90.cu', [f'LAZYLLM_STORAGE_{storage}', *defines], os.path.join(arguments.out, f'gemm_sm90_{storage}.cubin'))
-    kernels = {width: module.kernel(f'lazyllm_gemm_sm90_{width}', shared_bytes(width)) for width in VARIANTS}
+    kernels = {tile: module.kernel('lazyllm_gemm_sm90_%dx%d' % tile, shared_bytes(tile)) for tile in VARIANTS}
     for name, kernel in kernels.items():
-        print(f'{storage} {name}: {kernel.registers} registers, {kernel.local} bytes of local memory')
+        print(f'{storage} {name[0]}x{name[1]}: {kernel.registers} registers, {kernel.local} bytes of local memory')
     for line in module.log.splitlines():
         if 'warning' in line.lower() or 'spill' in line and ' 0 bytes spill' not in line:
             print(line)
@@ -46,15 +46,15 @@ def linear(x, w, out, epilogue):
     return n.LinearArgs(x.data_ptr(), w.data_ptr(), out.data_ptr(), n.RowCount(0, x.shape[0], 0), w.shape[0], w.shape[1], stride, epilogue)
 
 
-def prepare(kernels, tile_n, x, w, out, epilogue):
+def prepare(kernels, tile, x, w, out, epilogue):
     kind = n.BF16 if x.dtype == torch.bfloat16 else n.F16
     (m, k), rows = x.shape, w.shape[0]
     args = n.aligned(n.GemmSm90Args)
-    args.input = n.tensor_map(x.data_ptr(), kind, (k, m), (2 * k,), (64, 128))
-    args.weights = n.tensor_map(w.data_ptr(), kind, (k, rows), (2 * k,), (64, tile_n))
+    args.input = n.tensor_map(x.data_ptr(), kind, (k, m), (2 * k,), (64, tile[0]))
+    args.weights = n.tensor_map(w.data_ptr(), kind, (k, rows), (2 * k,), (64, tile[1]))
     args.linear = linear(x, w, out, epilogue)
-    grid = min(-(-m // 128) * -(-rows // tile_n), SMS)
-    return lambda: n.launch(kernels[tile_n], (grid,), 384, shared_bytes(tile_n), args)
+    grid = min(-(-m // tile[0]) * -(-rows // tile[1]), SMS)
+    return lambda: n.launch(kernels[tile], (grid,), 128 + 2 * tile[0], shared_bytes(tile), args)
 
 
 def error(actual, expected):
@@ -118,7 +118,7 @@ if arguments.check_only or bad:
 kernels = loaded['BF16']
 result = {'device': torch.cuda.get_device_name(), 'torch': torch.__version__, 'defines': arguments.defines, 'rows': []}
 lengths = [512, 1434, 4096] if arguments.quick else [65, 128, 256, 512, 1024, 1434, 1971, 2868, 4096, 8192]
-print(f'{"product":<10}{"m":>6}{"torch us":>10}{"TFLOP/s":>9}' + ''.join(f'{name:>10}' for name in VARIANTS) + f'{"best/torch":>12}')
+print(f'{"product":<10}{"m":>6}{"torch us":>10}{"TFLOP/s":>9}' + ''.join('%10s' % ('%dx%d' % v) for v in VARIANTS) + f'{"best/torch":>12}')
 for m in lengths:
     for name, rows, k, epilogue in (('qkv', 12288, 4096, STORE), ('o', 4096, 4096, ADD), ('gate_up', 22016, 4096, SWIGLU), ('down', 4096, 11008, ADD)):
         x = torch.randn(m, k, device='cuda', dtype=torch.bfloat16)
@@ -128,10 +128,10 @@ for m in lengths:
         peer = n.median_us(lambda: torch.nn.functional.linear(x, w))
         row = {'product': name, 'm': m, 'n': rows, 'k': k, 'torch_us': peer}
         for variant in VARIANTS:
-            row[variant] = n.median_us(prepare(kernels, variant, x, w, out, epilogue))
+            row['%dx%d' % variant] = n.median_us(prepare(kernels, variant, x, w, out, epilogue))
         row['torch_again_us'] = n.median_us(lambda: torch.nn.functional.linear(x, w))
         result['rows'].append(row)
-        best = min(row[v] for v in VARIANTS)
-        print(f'{name:<10}{m:>6}{peer:>10.1f}{flop / peer / 1e6:>9.0f}' + ''.join(f'{flop / row[v] / 1e6:>10.0f}' for v in VARIANTS) + f'{peer / best:>12.3f}', flush=True)
+        best = min(row['%dx%d' % v] for v in VARIANTS)
+        print(f'{name:<10}{m:>6}{peer:>10.1f}{flop / peer / 1e6:>9.0f}' + ''.join('%10.0f' % (flop / row['%dx%d' % v] / 1e6) for v in VARIANTS) + f'{peer / best:>12.3f}', flush=True)
         del x, w, out
 json.dump(result, open(os.path.join(arguments.out, 'gemm.json'), 'w'), indent=1)

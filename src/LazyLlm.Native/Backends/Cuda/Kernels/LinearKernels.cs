@@ -19,25 +19,22 @@ internal sealed class LinearKernels
     private const uint GemmThreads = 128;
     private const int MostFewRows = 16;
     private const uint FewThreads = 64;
-    private const uint HopperThreads = 384;
-    private const int HopperTileRows = 128;
-    private const int HopperRingBytes = 208 * 1024;
 
     private const int SingleWarps = 8;
     private const int SingleStages = 4;
     private const int SingleColumns = 1024;
     private const int MostSingleColumns = 40960;
 
-    // What a tile costs beside its columns, in columns: where a ring fills and its sums are written. Measured.
+    // What a tile costs beside its products, in columns of each row: where a ring fills and its sums are written. Measured.
     private const int HopperTileCost = 20;
 
     // Rows of gemv.cu's kernels.
     private static readonly int[] StreamedRows = [1, 4, 8];
 
-    private static readonly int[] HopperWidths = [256, 192, 128, 64];
+    private static readonly HopperTile[] HopperTiles = [new(128, 256), new(192, 256), new(128, 192), new(128, 128), new(128, 64)];
 
     // Whole heads of 64 or 128 numbers.
-    private static readonly int[] TurningWidths = [256, 128];
+    private static readonly HopperTile[] TurningTiles = [new(128, 256), new(192, 256), new(128, 128)];
 
     private readonly DeviceShape _shape;
     private readonly int _multiprocessors;
@@ -66,10 +63,10 @@ internal sealed class LinearKernels
             _few = library.Get(GemmProgram(shape), "lazyllm_gemm_few");
             if (KernelVariant.TakesHopper(device.ComputeCapability))
             {
-                _hopper = [.. HopperWidths.Select(width => library.Get(HopperProgram(shape), $"lazyllm_gemm_sm90_{width}"))];
+                _hopper = [.. HopperTiles.Select(tile => library.Get(HopperProgram(shape), $"lazyllm_gemm_sm90_{tile}"))];
                 if (HasWholeHeads(shape))
                 {
-                    _turning = [.. TurningWidths.Select(width => library.Get(TurningProgram(shape), $"lazyllm_gemm_rope_sm90_{width}"))];
+                    _turning = [.. TurningTiles.Select(tile => library.Get(TurningProgram(shape), $"lazyllm_gemm_rope_sm90_{tile}"))];
                 }
 
                 // Its input stands in shared memory beside the rings.
@@ -104,11 +101,11 @@ internal sealed class LinearKernels
     /// <summary>Enqueues the product of Q, K and V that turns them and brings K and V to the cache, on Hopper.</summary>
     public void LaunchTurning(CudaStream stream, GemmRopeSm90Args args)
     {
-        int choice = ChooseWidth(args.Linear, TurningWidths);
-        int width = TurningWidths[choice];
-        args.Input = InputMap(args.Linear);
-        args.Weights = WeightMap(args.Linear, width);
-        _turning![choice].Launch(stream, HopperConfig(args.Linear, width), args);
+        int choice = ChooseTile(args.Linear, TurningTiles);
+        HopperTile tile = TurningTiles[choice];
+        args.Input = InputMap(args.Linear, tile);
+        args.Weights = WeightMap(args.Linear, tile);
+        _turning![choice].Launch(stream, HopperConfig(args.Linear, tile), args);
     }
 
     /// <summary>Enqueues the product of one row with what is done before and behind it, on Hopper.</summary>
@@ -156,7 +153,7 @@ internal sealed class LinearKernels
 
     private static KernelProgram HopperProgram(DeviceShape shape) => KernelVariant.ForStorage("gemm_sm90.cu", shape);
 
-    private static uint HopperTiles(in LinearArgs args, int width) => Tiles(args.Count.Limit, HopperTileRows) * Tiles(args.N, width);
+    private static uint Tiles(in LinearArgs args, HopperTile tile) => Tiles(args.Count.Limit, tile.Rows) * Tiles(args.N, tile.Columns);
 
     private static uint Tiles(int size, int tile) => (uint)((size + tile - 1) / tile);
 
@@ -196,22 +193,22 @@ internal sealed class LinearKernels
 
     private void LaunchHopper(CudaStream stream, in LinearArgs args)
     {
-        int choice = ChooseWidth(args, HopperWidths);
-        int width = HopperWidths[choice];
-        _hopper![choice].Launch(stream, HopperConfig(args, width), new GemmSm90Args { Input = InputMap(args), Weights = WeightMap(args, width), Linear = args });
+        int choice = ChooseTile(args, HopperTiles);
+        HopperTile tile = HopperTiles[choice];
+        _hopper![choice].Launch(stream, HopperConfig(args, tile), new GemmSm90Args { Input = InputMap(args, tile), Weights = WeightMap(args, tile), Linear = args });
     }
 
-    /// <summary>The width of tiles that takes the least time, as its place among <paramref name="widths"/>.</summary>
-    private int ChooseWidth(in LinearArgs args, int[] widths)
+    /// <summary>The tile that takes the least time, as its place among <paramref name="tiles"/>.</summary>
+    private int ChooseTile(in LinearArgs args, HopperTile[] tiles)
     {
-        // All blocks take a tile each round, and a tile's time grows with its width: a wider one reads less for each output, a
-        // narrower one may leave fewer blocks idle in the last round.
+        // All blocks take a tile each round, and a tile's time grows with its size: a larger one reads less for each output, a
+        // smaller one may leave fewer blocks idle in the last round.
         int choice = 0;
         uint least = uint.MaxValue;
-        for (int i = 0; i < widths.Length; i++)
+        for (int i = 0; i < tiles.Length; i++)
         {
-            uint rounds = (HopperTiles(args, widths[i]) + (uint)_multiprocessors - 1) / (uint)_multiprocessors;
-            uint cost = rounds * (uint)(widths[i] + HopperTileCost);
+            uint rounds = (Tiles(args, tiles[i]) + (uint)_multiprocessors - 1) / (uint)_multiprocessors;
+            uint cost = rounds * (uint)(tiles[i].Rows * (tiles[i].Columns + HopperTileCost));
             if (cost < least)
             {
                 (choice, least) = (i, cost);
@@ -221,18 +218,33 @@ internal sealed class LinearKernels
         return choice;
     }
 
-    private LaunchConfig HopperConfig(in LinearArgs args, int width)
+    private LaunchConfig HopperConfig(in LinearArgs args, HopperTile tile)
     {
-        int stageBytes = (HopperTileRows + width) * TensorMaps.BoxColumns * sizeof(ushort);
-        int stages = HopperRingBytes / stageBytes;
-        return new LaunchConfig(Math.Min(HopperTiles(args, width), (uint)_multiprocessors), HopperThreads)
-        {
-            SharedBytes = (uint)(stages * (stageBytes + (2 * sizeof(ulong)))),
-            DependentLaunch = true,
-        };
+        return new LaunchConfig(Math.Min(Tiles(args, tile), (uint)_multiprocessors), tile.Threads) { SharedBytes = tile.SharedBytes, DependentLaunch = true };
     }
 
-    private CuTensorMap InputMap(in LinearArgs args) => TensorMaps.Encode(_shape.Storage, args.Input, args.Count.Limit, args.K, HopperTileRows);
+    private CuTensorMap InputMap(in LinearArgs args, HopperTile tile) => TensorMaps.Encode(_shape.Storage, args.Input, args.Count.Limit, args.K, tile.Rows);
 
-    private CuTensorMap WeightMap(in LinearArgs args, int width) => TensorMaps.Encode(_shape.Storage, args.Weights, args.N, args.K, width);
+    private CuTensorMap WeightMap(in LinearArgs args, HopperTile tile) => TensorMaps.Encode(_shape.Storage, args.Weights, args.N, args.K, tile.Columns);
+
+    /// <summary>What a block of gemm_sm90.cuh computes at a time.</summary>
+    private readonly record struct HopperTile(int Rows, int Columns)
+    {
+        /// <summary>A warpgroup for every 64 rows, and the one that copies.</summary>
+        public uint Threads => 128 + (2 * (uint)Rows);
+
+        /// <summary>The stages of its ring, and two barriers for each.</summary>
+        public uint SharedBytes
+        {
+            get
+            {
+                int stageBytes = (Rows + Columns) * TensorMaps.BoxColumns * sizeof(ushort);
+                int stages = (Rows == 192 ? 225 : 208) * 1024 / stageBytes;
+                return (uint)(stages * (stageBytes + (2 * sizeof(ulong))));
+            }
+        }
+
+        /// <summary>As the kernels' names have it.</summary>
+        public override string ToString() => $"{Rows}x{Columns}";
+    }
 }

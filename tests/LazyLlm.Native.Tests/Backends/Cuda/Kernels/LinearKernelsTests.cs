@@ -157,7 +157,7 @@ public class LinearKernelsTests
     [InlineData(512)]
     public void Every_tile_of_the_Hopper_product_is_right(int columns)
     {
-        // With two rows of tiles, each multiprocessor has one tile of so many columns; at 512, two of 256.
+        // With two rows of tiles, each multiprocessor has one tile of so many columns; at 512, one of 192 rows by 256.
         const int rows = 129;
         const int k = 72;
         using var bench = new KernelBench(TensorType.BFloat16);
