@@ -114,9 +114,4 @@ LAZYLLM_KERNEL(lazyllm_gemm_rope_sm90_128x128, GemmRopeSm90Args, GEMM_THREADS(12
     gemm<128, 128>(args);
 }
 
-LAZYLLM_KERNEL(lazyllm_gemm_rope_sm90_192x256, GemmRopeSm90Args, GEMM_THREADS(192), 1)
-{
-    gemm<192, 256>(args);
-}
-
 #endif

@@ -33,8 +33,8 @@ internal sealed class LinearKernels
 
     private static readonly HopperTile[] HopperTiles = [new(128, 256), new(192, 256), new(128, 192), new(128, 128), new(128, 64)];
 
-    // Whole heads of 64 or 128 numbers.
-    private static readonly HopperTile[] TurningTiles = [new(128, 256), new(192, 256), new(128, 128)];
+    // Whole heads of 64 or 128 numbers. With 192 rows the turning would need more registers than there are.
+    private static readonly HopperTile[] TurningTiles = [new(128, 256), new(128, 128)];
 
     private readonly DeviceShape _shape;
     private readonly int _multiprocessors;
