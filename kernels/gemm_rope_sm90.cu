@@ -114,4 +114,9 @@ LAZYLLM_KERNEL(lazyllm_gemm_rope_sm90_128x128, GemmRopeSm90Args, GEMM_THREADS(12
     gemm<128, 128>(args);
 }
 
+LAZYLLM_KERNEL(lazyllm_gemm_rope_sm90_64x128, GemmRopeSm90Args, GEMM_THREADS(64), 1)
+{
+    gemm<64, 128>(args);
+}
+
 #endif

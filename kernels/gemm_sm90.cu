@@ -97,6 +97,16 @@ LAZYLLM_KERNEL(lazyllm_gemm_sm90_128x64, GemmSm90Args, GEMM_THREADS(128), 1)
     gemm<128, 64>(args);
 }
 
+LAZYLLM_KERNEL(lazyllm_gemm_sm90_64x128, GemmSm90Args, GEMM_THREADS(64), 1)
+{
+    gemm<64, 128>(args);
+}
+
+LAZYLLM_KERNEL(lazyllm_gemm_sm90_64x64, GemmSm90Args, GEMM_THREADS(64), 1)
+{
+    gemm<64, 64>(args);
+}
+
 LAZYLLM_KERNEL(lazyllm_gemm_sm90_192x256, GemmSm90Args, GEMM_THREADS(192), 1)
 {
     gemm<192, 256>(args);

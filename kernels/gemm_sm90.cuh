@@ -8,7 +8,7 @@
 // directions at the same time, so that the level-2 cache serves both matrices. One warpgroup copies: pieces of both
 // matrices, 64 columns deep, into a ring of stages, whose barriers count bytes in and readers out. TileM / 64 warpgroups multiply 64
 // rows each from shared memory into registers, and write while the ring fills for the next tile. Registers move from the copier
-// to the multipliers.
+// to the multipliers, unless there is but one of these.
 // Bound by the matrix units; the write of a tile is not hidden.
 #pragma once
 #include "linear.cuh"
@@ -109,7 +109,8 @@ template <int TileM, int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Ar
     RingPlace place = {0, 0u};
     if (warpgroup == 0)
     {
-        give_registers<24>();
+        if constexpr (TileM > 64)
+            give_registers<24>();
         if (threadIdx.x == 0)
         {
             for (i32 tile = (i32)blockIdx.x; tile < tiles_m * tiles_n; tile += (i32)gridDim.x)
@@ -130,7 +131,8 @@ template <int TileM, int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Ar
         return;
     }
 
-    take_registers<TileM == 192 ? 160 : 240>();
+    if constexpr (TileM > 64)
+        take_registers<TileM == 192 ? 160 : 240>();
     const i32 half = warpgroup - 1;
     for (i32 tile = (i32)blockIdx.x; tile < tiles_m * tiles_n; tile += (i32)gridDim.x)
     {

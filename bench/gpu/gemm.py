@@ -13,7 +13,7 @@ import torch
 
 import nvrtc as n
 
-VARIANTS = ((128, 256), (128, 192), (128, 128), (128, 64), (192, 256))
+VARIANTS = ((128, 256), (128, 192), (128, 128), (128, 64), (192, 256), (64, 128), (64, 64))
 SMALL_SHARED = 6 * 96 * 128  # of gemm.cu
 STORE, ADD, SWIGLU, FLOAT = range(4)
 parser = argparse.ArgumentParser()
@@ -117,7 +117,7 @@ if arguments.check_only or bad:
 
 kernels = loaded['BF16']
 result = {'device': torch.cuda.get_device_name(), 'torch': torch.__version__, 'defines': arguments.defines, 'rows': []}
-lengths = [512, 1434, 4096] if arguments.quick else [65, 128, 256, 512, 1024, 1434, 1971, 2868, 4096, 8192]
+lengths = [512, 1434, 4096] if arguments.quick else [16, 17, 32, 64, 65, 128, 256, 512, 1024, 1434, 1971, 2868, 4096, 8192]
 print(f'{"product":<10}{"m":>6}{"torch us":>10}{"TFLOP/s":>9}' + ''.join('%10s' % ('%dx%d' % v) for v in VARIANTS) + f'{"best/torch":>12}')
 for m in lengths:
     for name, rows, k, epilogue in (('qkv', 12288, 4096, STORE), ('o', 4096, 4096, ADD), ('gate_up', 22016, 4096, SWIGLU), ('down', 4096, 11008, ADD)):

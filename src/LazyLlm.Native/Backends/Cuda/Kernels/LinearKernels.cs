@@ -11,9 +11,8 @@ internal sealed class LinearKernels
     /// <summary>The most rows of the product that streams the weights: those of several sequences, of few rows each.</summary>
     public const int MaxStreamedRows = 8;
 
-    // Of one sequence: from there on the matrix units are faster, and on Hopper those of wgmma. Measured (bench/gpu/few_rows.py).
+    // Of one sequence: with more the matrix units are faster. Measured (bench/gpu/few_rows.py and gemm.py).
     private const int MostOwnStreamedRows = 4;
-    private const int LeastHopperRows = MostFewRows + 1;
 
     private const int GemvWarps = 4;
     private const uint GemmThreads = 128;
@@ -25,16 +24,19 @@ internal sealed class LinearKernels
     private const int SingleColumns = 1024;
     private const int MostSingleColumns = 40960;
 
+    // Measured (bench/gpu/gemm.py).
+    private const int MostRowsBySmallTile = 128;
+
     // What a tile costs beside its products, in columns of each row: where a ring fills and its sums are written. Measured.
     private const int HopperTileCost = 20;
 
     // Rows of gemv.cu's kernels.
     private static readonly int[] StreamedRows = [1, 4, 8];
 
-    private static readonly HopperTile[] HopperTiles = [new(128, 256), new(192, 256), new(128, 192), new(128, 128), new(128, 64)];
+    private static readonly HopperTile[] HopperTiles = [new(128, 256), new(192, 256), new(128, 192), new(128, 128), new(128, 64), new(64, 128), new(64, 64)];
 
     // Whole heads of 64 or 128 numbers. With 192 rows the turning would need more registers than there are.
-    private static readonly HopperTile[] TurningTiles = [new(128, 256), new(128, 128)];
+    private static readonly HopperTile[] TurningTiles = [new(128, 256), new(128, 128), new(64, 128)];
 
     private readonly DeviceShape _shape;
     private readonly int _multiprocessors;
@@ -90,7 +92,7 @@ internal sealed class LinearKernels
 
     /// <summary>How a product of so many rows of one sequence is computed.</summary>
     public LinearKind KindOf(int rows) =>
-        rows <= MostOwnStreamedRows ? LinearKind.Streamed : rows >= LeastHopperRows && _hopper is not null ? LinearKind.Hopper : LinearKind.Portable;
+        rows <= MostOwnStreamedRows ? LinearKind.Streamed : _hopper is not null ? LinearKind.Hopper : LinearKind.Portable;
 
     /// <summary>Whether the product of so many rows can norm its input and turn Q and K by itself (<see cref="LaunchSingle"/>).</summary>
     public bool IsSingle(RowCount count) => count.Limit == 1 && _single is not null;
@@ -202,11 +204,17 @@ internal sealed class LinearKernels
     private int ChooseTile(in LinearArgs args, HopperTile[] tiles)
     {
         // All blocks take a tile each round, and a tile's time grows with its size: a larger one reads less for each output, a
-        // smaller one may leave fewer blocks idle in the last round.
+        // smaller one may leave fewer blocks idle in the last round. Tiles of 64 rows are for few: what the copy engine fills
+        // with zeros takes its time too, but one warpgroup alone does not keep the matrix units busy.
         int choice = 0;
         uint least = uint.MaxValue;
         for (int i = 0; i < tiles.Length; i++)
         {
+            if (tiles[i].Rows == 64 && args.Count.Limit > MostRowsBySmallTile)
+            {
+                continue;
+            }
+
             uint rounds = (Tiles(args, tiles[i]) + (uint)_multiprocessors - 1) / (uint)_multiprocessors;
             uint cost = rounds * (uint)(tiles[i].Rows * (tiles[i].Columns + HopperTileCost));
             if (cost < least)
