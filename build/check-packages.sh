@@ -79,6 +79,34 @@ tool_contents() {
     [ "$(stat -c %s "$package")" -lt 60000000 ] || { echo "the tool has $(stat -c %s "$package") bytes"; return 1; }
 }
 
+# The notices of what is inside, a version with each, and no path of the machine that wrote them: text, libraries...
+notices() {
+    local text="$1" library
+    shift
+    for library; do
+        expect "${library//./\\.} [0-9]+\.[0-9.]+ +(MIT|BSD-3-Clause|Apache-2\.0), https://" "$text" > /dev/null || { echo "the notices lack $library"; return 1; }
+    done
+    expect 'LICENCE of [^=]*Google\.Protobuf.*Neither the name of' "$text" > /dev/null && expect 'NOTICES of [^=]*Microsoft\.ML\.Tokenizers' "$text" > /dev/null || return 1
+    ! grep -F -e "$root" -e .nuget/ <<< "$text" && ! grep -E '(^|[^[:alnum:]_./-])/(home|root|tmp|usr|Users)/' <<< "$text"
+}
+
+library_notices=(Google.Protobuf Microsoft.ML.Tokenizers System.Numerics.Tensors)
+tool_notices=("${library_notices[@]}" HarfBuzzSharp OpenTelemetry OpenTelemetry.Exporter.OpenTelemetryProtocol OpenTelemetry.Extensions.Hosting
+    OpenTelemetry.Instrumentation.AspNetCore ScottPlot SkiaSharp SkiaSharp.HarfBuzz SkiaSharp.NativeAssets.Linux.NoDependencies Spectre.Console System.CommandLine)
+# The runtime is inside what was compiled ahead of time.
+runtime_notices=(Microsoft.NETCore.App.Runtime.NativeAOT.linux-x64)
+
+package_notices() {
+    notices "$(unzip -p "$feed/LazyLlm.Cli.$version.nupkg" THIRD-PARTY-NOTICES.txt)" "${tool_notices[@]}" HarfBuzzSharp.NativeAssets.Win32 SkiaSharp.NativeAssets.macOS
+}
+
+archive_notices() {
+    tar -xf "$feed/liblazyllm-linux-x64.tar.xz" -C "$work/native" && cd "$work/native" && ls lazyllm/LICENSE liblazyllm/LICENSE || return 1
+    notices "$(cat lazyllm/THIRD-PARTY-NOTICES.txt)" "${tool_notices[@]}" "${runtime_notices[@]}" Microsoft.AspNetCore.App.Runtime.linux-x64 || return 1
+    notices "$(cat liblazyllm/THIRD-PARTY-NOTICES.txt)" "${library_notices[@]}" "${runtime_notices[@]}" || return 1
+    ! grep -E '^(SkiaSharp|OpenTelemetry|Microsoft\.AspNetCore)[^ ]* [0-9]' liblazyllm/THIRD-PARTY-NOTICES.txt
+}
+
 # A project that knows the packages by name alone: folder, packages...
 project() {
     mkdir -p "$work/$1" && cd "$work/$1" || return 1
@@ -210,12 +238,14 @@ check "contents of LazyLlm.Native" library_contents LazyLlm.Native
 check "contents of LazyLlm.Extensions.AI" extension_contents
 check "contents of LazyLlm.Server" library_contents LazyLlm.Server
 check "contents of the tool" tool_contents
+check "third-party notices of the tool" package_notices
 check "README's C# sample, from the package" csharp_sample
 check "the IChatClient sample, from the package" chat_sample
 check "a server, from the package" server_sample
 check "the tool, installed" install_tool
 if ls "$feed"/*.tar.xz > /dev/null 2>&1; then
     check "the archives unpack" unpack
+    check "third-party notices of the archives" archive_notices
     check "the tool without .NET" native_tool
     check "the build of the tool for this processor" native_level
     check "lazyllm serve without .NET" native_serve

@@ -14,10 +14,19 @@ mkdir -p "$out"
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 
+# Writes the notices of the libraries that are inside a program: project, file, properties that it is published with...
+notices() {
+    dotnet run --file build/third-party-notices.cs -- "$@"
+}
+
+dotnet restore src/LazyLlm.Cli --verbosity quiet --nologo
+notices src/LazyLlm.Cli "$stage/THIRD-PARTY-NOTICES.txt"
+
 # Symbols are embedded in the assemblies, with paths relative to the repository.
 for project in src/LazyLlm.Native src/LazyLlm.Extensions.AI src/LazyLlm.Server src/LazyLlm.Cli; do
     [ -d "$project" ] || continue
-    dotnet pack "$project" --configuration Release --output "$out" --verbosity quiet --nologo -p:ContinuousIntegrationBuild=true
+    dotnet pack "$project" --configuration Release --output "$out" --verbosity quiet --nologo -p:ContinuousIntegrationBuild=true \
+        -p:ThirdPartyNotices="$stage/THIRD-PARTY-NOTICES.txt"
 done
 
 if [ "$(uname -sm)" != "Linux x86_64" ]; then
@@ -39,9 +48,11 @@ compile() {
     rm -rf "$stage/publish"
 }
 
+# A folder with what goes beside every program: folder, project.
 archive() {
-    local name="$1"
+    local name="$1" project="$2"
     cp LICENSE README.md "$stage/$name/"
+    notices "$project" "$stage/$name/THIRD-PARTY-NOTICES.txt" -p:RuntimeIdentifier=linux-x64 -p:PublishAot=true
     tar --sort=name --owner=0 --group=0 --numeric-owner --mtime='2000-01-01' -C "$stage" -cJf "$out/$name-linux-x64.tar.xz" "$name"
 }
 
@@ -53,12 +64,12 @@ done
 "$cc" "${cflags[@]}" -s src/dispatch/launcher.c -o "$stage/lazyllm/lazyllm"
 mkdir "$stage/lazyllm/models"
 cp -r models/demo "$stage/lazyllm/models/"
-archive lazyllm
+archive lazyllm src/LazyLlm.Cli
 
 "$cc" "${cflags[@]}" -s -fPIC -shared -fvisibility=hidden -Wl,-soname,liblazyllm.so -Wl,-z,nodelete src/dispatch/library.c -o "$stage/liblazyllm/lib/liblazyllm.so" -ldl -pthread
 mkdir "$stage/liblazyllm/include" "$stage/liblazyllm/samples"
 cp src/LazyLlm.Native.CApi/include/lazyllm.h "$stage/liblazyllm/include/"
 cp samples/c/*.c samples/python/*.py "$stage/liblazyllm/samples/"
 cp docs/C-API.md "$stage/liblazyllm/"
-archive liblazyllm
+archive liblazyllm src/LazyLlm.Native.CApi
 ls -l "$out"

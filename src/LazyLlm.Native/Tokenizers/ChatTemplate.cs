@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using LazyLlm.Native.Errors;
 
 namespace LazyLlm.Native.Tokenizers;
@@ -10,6 +11,9 @@ public abstract class ChatTemplate
 {
     /// <summary>Beginnings shorter than this are computed as fast as copied.</summary>
     private const int LeastSharedPrefix = 32;
+
+    // Per tokenizer, and gone with it.
+    private readonly ConditionalWeakTable<TextTokenizer, SystemPrefixCache> _systemPrefixes = [];
 
     private protected ChatTemplate()
     {
@@ -75,11 +79,17 @@ public abstract class ChatTemplate
             return 0;
         }
 
-        // Two conversations that differ from the first letter of the question on: what they share does not hang on any question.
-        ReadOnlySpan<int> common = With("a");
-        common = common[..common.CommonPrefixLength(With("1"))];
+        ArgumentNullException.ThrowIfNull(tokenizer);
+        ReadOnlySpan<int> common = _systemPrefixes.GetOrCreateValue(tokenizer).GetOrAdd(messages[0].Text, Common);
         int shared = Math.Min(common.CommonPrefixLength(tokens), tokens.Length - 1);
         return shared >= LeastSharedPrefix ? shared : 0;
+
+        // Two conversations that differ from the first letter of the question on: what they share does not hang on any question.
+        int[] Common()
+        {
+            int[] one = With("a");
+            return one[..one.AsSpan().CommonPrefixLength(With("1"))];
+        }
 
         int[] With(string question) => Encode(tokenizer, [messages[0], new ChatMessage(ChatRole.User, question)]);
     }

@@ -78,6 +78,36 @@ public class ChatTemplateTests
         Assert.DoesNotContain(ChatTemplate.Xgen.Encode(TestTokenizers.MadeUpXgen, messages), TestTokenizers.MadeUpXgen.IsControlToken);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_system_message_is_encoded_for_its_prefix_once(bool xgen)
+    {
+        ChatTemplate template = xgen ? ChatTemplate.Xgen : ChatTemplate.Llama2;
+        TextTokenizer inner = xgen ? TestTokenizers.MadeUpXgen : TestTokenizers.Demo;
+        var tokenizer = new CountingTokenizer(inner);
+        string cats = string.Concat(Enumerable.Repeat("You know all about cats. ", 8)), dogs = cats.Replace("cats", "dogs", StringComparison.Ordinal);
+
+        int first = Prefix("a question", cats);
+        Assert.True(first >= 32, $"{first} tokens");
+        Assert.Equal(3, tokenizer.Encodings(cats));
+        Assert.Equal(first, Prefix("Another one", cats));
+        Assert.Equal(4, tokenizer.Encodings(cats));
+
+        // A message that begins alike has a prefix of its own.
+        int[] other = Tokens("a question", dogs);
+        int prefix = Prefix("a question", dogs);
+        Assert.Equal(other[..prefix], Tokens("1", dogs)[..prefix]);
+        Assert.NotEqual(other[..prefix], Tokens("1", cats)[..prefix]);
+        Assert.Equal(first, Prefix("a question", cats));
+        // Nor does a tokenizer know what another made.
+        Assert.Equal(first, template.SystemPrefix(inner, Chat("a question", cats), Tokens("a question", cats)));
+
+        ChatMessage[] Chat(string question, string system) => [new(ChatRole.System, system), new(ChatRole.User, question)];
+        int[] Tokens(string question, string system) => template.Encode(inner, Chat(question, system));
+        int Prefix(string question, string system) => template.SystemPrefix(tokenizer, Chat(question, system), template.Encode(tokenizer, Chat(question, system)));
+    }
+
     [Fact]
     public void Roles_out_of_order_are_refused()
     {
