@@ -1,6 +1,5 @@
-// Linear on compute capability 9.0: output = input · weights^T for many rows (gemm_sm90.cuh), with the epilogues of linear.cuh; no
-// LAZYLLM_STORAGE_F32.
-// Called by LinearKernels.cs, which chooses the tiles.
+// Linear on compute capability 9.0: output = input · weights^T for many rows (gemm_sm90.cuh), with the epilogues of linear.cuh;
+// no LAZYLLM_STORAGE_F32. Called by LinearKernels.cs, which chooses the tiles.
 #include "gemm_sm90.cuh"
 
 struct GemmSm90Args
