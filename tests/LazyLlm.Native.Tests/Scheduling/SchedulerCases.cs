@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using LazyLlm.Native.Backends.Cpu;
 using LazyLlm.Native.Errors;
 using LazyLlm.Native.Inference;
@@ -67,11 +68,13 @@ internal static class SchedulerCases
         return [.. session.GenerateAsync(request.Sampling).ToBlockingEnumerable()];
     }
 
-    /// <summary>Waits for what another thread brings about.</summary>
+    /// <summary>Waits for what another thread brings about, and goes on being so; two minutes at most.</summary>
     public static async Task Until(Func<bool> condition)
     {
+        long start = Stopwatch.GetTimestamp();
         while (!condition())
         {
+            Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromMinutes(2), "What was waited for did not come about.");
             await Task.Delay(1, TestContext.Current.CancellationToken);
         }
     }

@@ -207,7 +207,7 @@ public sealed class SchedulerTests : IAsyncLifetime
         ScheduledAnswer running = scheduler.Submit(Request(20, "2:0.3", 10));
         await Until(() => running.GeneratedTokens == 2);
         ScheduledAnswer sharing = scheduler.Submit(Request(300, "2:0.3", 3) with { SharedPrefix = 200 });
-        await Until(() => sharing.State == RequestState.Prefill);
+        await Until(() => sharing.State >= RequestState.Prefill);
         engine.Dispose();
         Assert.Equal(Alone(_engine, sharing.Request), await Read(sharing));
         Assert.Equal(1, scheduler.Status.SavedPrefixes);
