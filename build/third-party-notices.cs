@@ -113,7 +113,8 @@ internal sealed partial record Package(string Name, string Version, string Licen
             texts = [$"{(CopyrightSign().IsMatch(copyright) ? "" : "Copyright (c) ")}{copyright}\n\n{terms}"];
         }
 
-        string address = Field("projectUrl")?.Value ?? Field("repository")?.Attribute("url")?.Value ?? $"https://www.nuget.org/packages/{name}";
+        string address = Field("projectUrl")?.Value ?? Field("repository")?.Attribute("url")?.Value
+            ?? throw new InvalidDataException($"{name} {version}: found neither a project nor a repository address, expected one: say where it comes from in this script.");
         return new Package(name, version, expression, address, texts, [.. files.Where(file => NoticeFile().IsMatch(Path.GetFileName(file))).Select(Text)]);
     }
 
