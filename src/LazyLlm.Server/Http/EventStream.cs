@@ -41,25 +41,9 @@ internal sealed class EventStream(HttpContext context, TimeSpan readerTimeLimit)
     public void WriteDone() => Write("data: [DONE]\n\n"u8);
 
     /// <summary>Sends what was written; waits while the reader is slow, and hangs up on one that does not read.</summary>
-    public ValueTask FlushAsync(CancellationToken cancellation)
-    {
-        ValueTask<FlushResult> flush = _body.FlushAsync(cancellation);
-        if (!flush.IsCompletedSuccessfully)
-        {
-            return WaitAsync(flush);
-        }
-
-        _ = flush.Result;
-        return ValueTask.CompletedTask;
-    }
+    public ValueTask FlushAsync(CancellationToken cancellation) => SlowReader.FlushAsync(context, readerTimeLimit, cancellation);
 
     public void Dispose() => _json?.Dispose();
-
-    private async ValueTask WaitAsync(ValueTask<FlushResult> flush)
-    {
-        using Timer watch = SlowReader.Watch(context, readerTimeLimit);
-        await flush.ConfigureAwait(false);
-    }
 
     private void Write(ReadOnlySpan<byte> bytes)
     {

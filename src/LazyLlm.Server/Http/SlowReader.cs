@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using Microsoft.AspNetCore.Http;
 
 namespace LazyLlm.Server.Http;
@@ -8,7 +9,22 @@ namespace LazyLlm.Server.Http;
 /// </summary>
 internal static class SlowReader
 {
-    /// <summary>Closes the connection unless the watch is disposed within its time.</summary>
-    public static Timer Watch(HttpContext context, TimeSpan limit) =>
-        new(static context => ((HttpContext)context!).Abort(), context, limit, Timeout.InfiniteTimeSpan);
+    /// <summary>Sends what was written to the response's body; waits while the reader is slow, and closes the connection of one that does not read.</summary>
+    public static ValueTask FlushAsync(HttpContext context, TimeSpan limit, CancellationToken cancellation)
+    {
+        ValueTask<FlushResult> flush = context.Response.BodyWriter.FlushAsync(cancellation);
+        if (!flush.IsCompletedSuccessfully)
+        {
+            return WaitAsync(context, limit, flush);
+        }
+
+        _ = flush.Result;
+        return ValueTask.CompletedTask;
+    }
+
+    private static async ValueTask WaitAsync(HttpContext context, TimeSpan limit, ValueTask<FlushResult> flush)
+    {
+        using var watch = new Timer(static context => ((HttpContext)context!).Abort(), context, limit, Timeout.InfiniteTimeSpan);
+        await flush.ConfigureAwait(false);
+    }
 }

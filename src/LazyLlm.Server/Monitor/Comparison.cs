@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text.Json;
 using LazyLlm.Native.Errors;
 using LazyLlm.Native.Inference;
@@ -21,8 +22,6 @@ internal sealed class Comparison
 
     // The first run of a process pays for what is compiled and read on first use: code, kernels, weights.
     private static int s_isWarm;
-
-    private static readonly byte[] LineEnd = "\n"u8.ToArray();
 
     private readonly ServedModel _model;
     private readonly (string Name, GenerationRequest Request)[] _runs;
@@ -105,11 +104,10 @@ internal sealed class Comparison
         }
     }
 
-    private async Task WriteLineAsync(HttpResponse response, ComparisonEvent line, CancellationToken cancellation)
+    private ValueTask WriteLineAsync(HttpResponse response, ComparisonEvent line, CancellationToken cancellation)
     {
-        using Timer watch = SlowReader.Watch(response.HttpContext, _model.Options.ReaderTimeLimit);
-        await JsonSerializer.SerializeAsync(response.Body, line, MonitorJson.Default.ComparisonEvent, cancellation);
-        await response.Body.WriteAsync(LineEnd, cancellation);
-        await response.Body.FlushAsync(cancellation);
+        response.BodyWriter.Write(JsonSerializer.SerializeToUtf8Bytes(line, MonitorJson.Default.ComparisonEvent));
+        response.BodyWriter.Write("\n"u8);
+        return SlowReader.FlushAsync(response.HttpContext, _model.Options.ReaderTimeLimit, cancellation);
     }
 }
