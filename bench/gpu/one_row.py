@@ -150,10 +150,7 @@ print('checks:', 'all right' if bad == 0 else f'{bad} WRONG')
 if arguments.check_only or bad:
     raise SystemExit(1 if bad else 0)
 
-source = torch.randint(0, 99, (1 << 30,), dtype=torch.int8, device='cuda')
-target = torch.empty_like(source)
-copy_rate = 2 * source.numel() / n.median_us(lambda: target.copy_(source))  # bytes per microsecond
-del source, target
+copy_rate = n.copy_rate()
 torch.cuda.empty_cache()
 result = {'device': torch.cuda.get_device_name(), 'torch': torch.__version__, 'copy_tb_s': copy_rate / 1e6, 'rows': []}
 print(f'{result["device"]}, copy {copy_rate / 1e6:.2f} TB/s; microseconds per launch')

@@ -31,3 +31,10 @@ def median_us(function, repetitions=15, warm=3):
         if i >= warm:
             times.append(taken)
     return statistics.median(times)
+
+
+def copy_rate():
+    """Bytes per microsecond that a copy of 1 GiB reads and writes."""
+    source = torch.randint(0, 99, (1 << 30,), dtype=torch.int8, device='cuda')
+    target = torch.empty_like(source)
+    return 2 * source.numel() / median_us(lambda: target.copy_(source))
