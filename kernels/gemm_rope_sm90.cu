@@ -14,26 +14,10 @@ struct GemmRopeSm90Args
     TensorMap input;   // rows x k, boxes of TileM x 64
     TensorMap weights; // n x k, boxes of TileN x 64
     LinearArgs linear; // n = (heads + 2 kv_heads) head size; output: QKV rows
-    Stored *keys;      // K of the layer at slot 0, V follows at + K/V width; slots `slot_stride` numbers apart
-    const float *cosines;
-    const float *sines;
-    const i32 *positions;
-    const i32 *slots;
-    i64 slot_stride;
-    i32 heads;
-    i32 kv_heads;
+    TurnArgs turn;
 };
 
 #if HEAD_SIZE % 64 == 0
-
-/// Where a row's head (of Q, K or V) goes.
-LAZYLLM_DEVICE Stored *target_of(const GemmRopeSm90Args &args, i32 row, i32 slot, i32 head)
-{
-    if (head < args.heads)
-        return static_cast<Stored *>(args.linear.output) + (i64)row * args.linear.output_stride + head * HEAD_SIZE;
-    // V's heads are numbered on behind those of K, as they lie in the cache.
-    return args.keys + slot * args.slot_stride + (head - args.heads) * HEAD_SIZE;
-}
 
 /// Four eights of columns of a row (from the `first`-th eight of sums on) as words of two rounded numbers.
 template <int TileN> LAZYLLM_DEVICE void round_four(const float (&sums)[TileN / 2], int first, int half, u32 (&words)[4])
@@ -62,8 +46,9 @@ LAZYLLM_DEVICE void write_eight(Stored *target, u32 (&words)[4])
 
 template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &args, const float (&sums)[TileN / 2], i32 rows, i32 first_row, i32 first_column)
 {
-    const i32 all_heads = args.heads + 2 * args.kv_heads;
-    const i32 turned_heads = args.heads + args.kv_heads;
+    const TurnArgs &turning = args.turn;
+    const i32 all_heads = turning.heads + 2 * turning.kv_heads;
+    const i32 turned_heads = turning.heads + turning.kv_heads;
     const i32 first_head = first_column / HEAD_SIZE;
 #pragma unroll
     for (int half = 0; half < 2; half++)
@@ -71,8 +56,8 @@ template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &a
         // Rows beyond the last take part in the exchange among four lanes, and write nothing.
         const i32 row = first_row + (i32)threadIdx.x % 32 / 4 + 8 * half;
         const bool is_inside = row < rows;
-        const i32 slot = is_inside ? args.slots[row] : 0;
-        const i64 angles = (i64)(is_inside ? args.positions[row] : 0) * (HEAD_SIZE / 2) + 2 * (threadIdx.x % 4);
+        const i32 slot = is_inside ? turning.slots[row] : 0;
+        const i64 angles = (i64)(is_inside ? turning.positions[row] : 0) * (HEAD_SIZE / 2) + 2 * (threadIdx.x % 4);
 #pragma unroll
         for (int part = 0; part < HEAD_SIZE / 64; part++)
         {
@@ -80,8 +65,8 @@ template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &a
 #pragma unroll
             for (int i = 0; i < 4; i++)
             {
-                cosines[i] = *reinterpret_cast<const float2 *>(args.cosines + angles + 32 * part + 8 * i);
-                sines[i] = *reinterpret_cast<const float2 *>(args.sines + angles + 32 * part + 8 * i);
+                cosines[i] = *reinterpret_cast<const float2 *>(turning.cosines + angles + 32 * part + 8 * i);
+                sines[i] = *reinterpret_cast<const float2 *>(turning.sines + angles + 32 * part + 8 * i);
             }
 #pragma unroll
             for (int head = 0; head < TileN / HEAD_SIZE; head++)
@@ -96,7 +81,7 @@ template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &a
                     for (int i = 0; i < 4; i++)
                         turn_words(low[i], high[i], cosines[i], sines[i]);
                 }
-                Stored *target = is_inside && first_head + head < all_heads ? target_of(args, row, slot, first_head + head) + 32 * part : nullptr;
+                Stored *target = is_inside && first_head + head < all_heads ? target_of(turning, args.linear.output, row, args.linear.output_stride, slot, first_head + head) + 32 * part : nullptr;
                 write_eight(target, low);
                 write_eight(target != nullptr ? target + HEAD_SIZE / 2 : nullptr, high);
             }

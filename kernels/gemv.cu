@@ -9,7 +9,6 @@
 
 #define GEMV_THREADS 128
 #define GEMV_WARPS (GEMV_THREADS / 32)
-#define FULL_WARP 0xFFFFFFFFu
 
 /// Pieces of weights that a lane keeps in flight.
 #define GEMV_IN_FLIGHT 8

@@ -17,7 +17,6 @@
 #define GEMV_THREADS (32 * GEMV_WARPS)
 #define GEMV_STAGES 4
 #define GEMV_COLUMNS 1024 // of a weight row in a stage
-#define FULL_WARP 0xFFFFFFFFu
 
 struct GemvSm90Args
 {
@@ -26,14 +25,7 @@ struct GemvSm90Args
     const float *gains;
     i32 hidden_size;
     float epsilon;
-    Stored *keys;          // K of the layer at slot 0, where Q and K are turned; else null
-    const float *cosines;
-    const float *sines;
-    const i32 *positions;
-    const i32 *slots;
-    i64 slot_stride;
-    i32 heads;
-    i32 kv_heads;
+    TurnArgs turn;         // keys: null where nothing is turned
 };
 
 struct alignas(128) WarpRing
@@ -46,7 +38,7 @@ LAZYLLM_DEVICE i32 weight_row(const GemvSm90Args &args, i32 pair, i32 part)
 {
     if (args.linear.epilogue == EPILOGUE_SWIGLU)
         return pair / 8 * 16 + pair % 8 + 8 * part;
-    if (args.keys != nullptr)
+    if (args.turn.keys != nullptr)
         return pair / (HEAD_SIZE / 2) * HEAD_SIZE + pair % (HEAD_SIZE / 2) + HEAD_SIZE / 2 * part;
     return 2 * pair + part;
 }
@@ -58,13 +50,12 @@ LAZYLLM_DEVICE void write_turned(const GemvSm90Args &args, i32 pair, float low, 
     // Rounded as the rows of QKV are.
     low = to_float(Storage<Stored>::from(low));
     high = to_float(Storage<Stored>::from(high));
-    if (head < args.heads + args.kv_heads)
+    if (head < args.turn.heads + args.turn.kv_heads)
     {
-        const i64 angle = (i64)args.positions[0] * (HEAD_SIZE / 2) + column;
-        turn(low, high, args.cosines[angle], args.sines[angle]);
+        const i64 angle = (i64)args.turn.positions[0] * (HEAD_SIZE / 2) + column;
+        turn(low, high, args.turn.cosines[angle], args.turn.sines[angle]);
     }
-    Stored *target = head < args.heads ? static_cast<Stored *>(args.linear.output) + head * HEAD_SIZE
-                                       : args.keys + args.slots[0] * args.slot_stride + (head - args.heads) * HEAD_SIZE;
+    Stored *target = target_of(args.turn, args.linear.output, 0, 0, args.turn.slots[0], head);
     store_one(target + column, low);
     store_one(target + column + HEAD_SIZE / 2, high);
 }
@@ -72,7 +63,7 @@ LAZYLLM_DEVICE void write_turned(const GemvSm90Args &args, i32 pair, float low, 
 LAZYLLM_DEVICE void write_pair(const GemvSm90Args &args, i32 pair, float first, float second)
 {
     const LinearArgs &linear = args.linear;
-    if (args.keys != nullptr)
+    if (args.turn.keys != nullptr)
     {
         write_turned(args, pair, first, second);
     }

@@ -6,6 +6,8 @@
 #pragma once
 #include "types.cuh"
 
+#define FULL_WARP 0xFFFFFFFFu
+
 #ifdef LAZYLLM_STANDIN
 #include "standin_ptx.h"
 #else

@@ -2,9 +2,7 @@
 // the stage cache.
 //
 // qkv        rows x (query width + 2 K/V widths), Stored: Q heads, K heads, V heads
-// positions  C's positions, slots  C's slots; keys  K of the layer at slot 0, V follows at + K/V width, slots
-//            `slot_stride` numbers apart
-// cosines    positions x head size / 2, float32, as are sines
+// turn       positions, slots, cache and angles (rope.cuh)
 // One block per row, or several where rows are few; an item is four pairs of a head or eight numbers of V. Bound by the
 // bytes it moves at prefill, by their latency at decode.
 #include "rope.cuh"
@@ -17,15 +15,8 @@
 struct RopeCacheArgs
 {
     Stored *qkv;
-    Stored *keys;
-    const float *cosines;
-    const float *sines;
-    const i32 *positions;
-    const i32 *slots;
     RowCount count;
-    i64 slot_stride;
-    i32 heads;
-    i32 kv_heads;
+    TurnArgs turn;
 };
 
 /// Four numbers at an address aligned to them.
@@ -65,29 +56,30 @@ LAZYLLM_KERNEL(lazyllm_rope_cache, RopeCacheArgs, ROPE_THREADS)
         wait_for_dependencies();
         return;
     }
-    const i32 kv_width = args.kv_heads * HEAD_SIZE;
-    Stored *qkv = args.qkv + (i64)row * (args.heads * HEAD_SIZE + 2 * kv_width);
-    Stored *cached = args.keys + (i64)args.slots[row] * args.slot_stride;
-    const i64 angles = (i64)args.positions[row] * (HEAD_SIZE / 2);
+    const TurnArgs &turning = args.turn;
+    const i32 kv_width = turning.kv_heads * HEAD_SIZE;
+    Stored *qkv = args.qkv + (i64)row * (turning.heads * HEAD_SIZE + 2 * kv_width);
+    Stored *cached = turning.keys + (i64)turning.slots[row] * turning.slot_stride;
+    const i64 angles = (i64)turning.positions[row] * (HEAD_SIZE / 2);
 
     wait_for_dependencies();
     const i32 per_head = HEAD_SIZE / 8;
-    const i32 turned = (args.heads + args.kv_heads) * per_head;
-    for (i32 item = (i32)(blockIdx.y * ROPE_THREADS + threadIdx.x); item < turned + args.kv_heads * per_head; item += (i32)gridDim.y * ROPE_THREADS)
+    const i32 turned = (turning.heads + turning.kv_heads) * per_head;
+    for (i32 item = (i32)(blockIdx.y * ROPE_THREADS + threadIdx.x); item < turned + turning.kv_heads * per_head; item += (i32)gridDim.y * ROPE_THREADS)
     {
         if (item >= turned)
         {
             const i32 column = 8 * (item - turned);
-            store_pack(cached + kv_width + column, load_pack(qkv + args.heads * HEAD_SIZE + kv_width + column));
+            store_pack(cached + kv_width + column, load_pack(qkv + turning.heads * HEAD_SIZE + kv_width + column));
             continue;
         }
 
         const i32 head = item / per_head;
         const i32 pair = 4 * (item % per_head);
         const Stored *source = qkv + head * HEAD_SIZE + pair;
-        Stored *target = head < args.heads ? qkv + head * HEAD_SIZE + pair : cached + (head - args.heads) * HEAD_SIZE + pair;
-        const float4 cosines = *reinterpret_cast<const float4 *>(args.cosines + angles + pair);
-        const float4 sines = *reinterpret_cast<const float4 *>(args.sines + angles + pair);
+        Stored *target = head < turning.heads ? qkv + head * HEAD_SIZE + pair : cached + (head - turning.heads) * HEAD_SIZE + pair;
+        const float4 cosines = *reinterpret_cast<const float4 *>(turning.cosines + angles + pair);
+        const float4 sines = *reinterpret_cast<const float4 *>(turning.sines + angles + pair);
         const float cosine[4] = {cosines.x, cosines.y, cosines.z, cosines.w};
         const float sine[4] = {sines.x, sines.y, sines.z, sines.w};
         float low[4], high[4];

@@ -16,7 +16,6 @@
 #define BINS 256
 #define ROUNDS 8
 #define MOST_TILES 40
-#define ALL_LANES 0xFFFFFFFFu
 
 #define HIGHEST_KEY 0x7FFFFFFFu // of what always stays
 #define BIN_BITS 20             // of a key, below those that choose a bin
@@ -195,7 +194,7 @@ LAZYLLM_DEVICE u64 mass_of_round(const Histograms &histograms, u32 round)
         mass += mass_of_bin(histograms, round * BINS + bin);
 #pragma unroll
     for (int step = 16; step > 0; step >>= 1)
-        mass += __shfl_xor_sync(ALL_LANES, mass, step);
+        mass += __shfl_xor_sync(FULL_WARP, mass, step);
     return mass;
 }
 
@@ -227,12 +226,12 @@ template <bool ByMass> LAZYLLM_DEVICE u32 find_bin(const Histograms &histograms,
 #pragma unroll
         for (u32 step = 1; step < 32; step <<= 1)
         {
-            const u64 below = __shfl_up_sync(ALL_LANES, mass_upto, step);
+            const u64 below = __shfl_up_sync(FULL_WARP, mass_upto, step);
             mass_upto += lane >= step ? below : 0ull;
         }
     }
     const bool reaches = upto >= limits.count || (ByMass && mass_upto >= limits.mass);
-    const i32 source = __ffs((i32)(__ballot_sync(ALL_LANES, reaches) | 1u << 31)) - 1;
+    const i32 source = __ffs((i32)(__ballot_sync(FULL_WARP, reaches) | 1u << 31)) - 1;
 
     u32 steps = 0, taken = upto - sum, in_bin = counts[0];
     u64 mass_taken = mass_upto - mass;
@@ -251,11 +250,11 @@ template <bool ByMass> LAZYLLM_DEVICE u32 find_bin(const Histograms &histograms,
             in_bin = counts[i + 1];
         }
     }
-    limits.count -= __shfl_sync(ALL_LANES, taken, source);
+    limits.count -= __shfl_sync(FULL_WARP, taken, source);
     if (ByMass)
-        limits.mass -= __shfl_sync(ALL_LANES, mass_taken, source);
-    entries = __shfl_sync(ALL_LANES, in_bin, source);
-    return BINS - 1 - 8 * (u32)source - __shfl_sync(ALL_LANES, steps, source);
+        limits.mass -= __shfl_sync(FULL_WARP, mass_taken, source);
+    entries = __shfl_sync(FULL_WARP, in_bin, source);
+    return BINS - 1 - 8 * (u32)source - __shfl_sync(FULL_WARP, steps, source);
 }
 
 /// The border, which lies among the `candidates` entries of a bin; every thread finds it. `ranks` are theirs in shared memory, in

@@ -71,9 +71,9 @@ LAZYLLM_DEVICE void add_tiles(const SelectArgs &args, u32 *counts, u32 *counts_b
 /// Adds the threads' counts to totals in shared memory.
 LAZYLLM_DEVICE void add_to_totals(const Written &own, u32 *totals)
 {
-    const u32 kept = __reduce_add_sync(ALL_LANES, own.kept);
-    const u32 computed = __reduce_add_sync(ALL_LANES, own.computed);
-    const u32 revived = __reduce_add_sync(ALL_LANES, own.revived);
+    const u32 kept = __reduce_add_sync(FULL_WARP, own.kept);
+    const u32 computed = __reduce_add_sync(FULL_WARP, own.computed);
+    const u32 revived = __reduce_add_sync(FULL_WARP, own.revived);
     if (threadIdx.x % 32 == 0)
     {
         atomicAdd(&totals[0], kept);

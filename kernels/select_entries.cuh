@@ -126,8 +126,8 @@ template <int N> LAZYLLM_DEVICE void write_kept(const SelectArgs &args, const En
         revived += miss && entries.positions[i] < args.first_new ? 1u : 0u;
     }
     // Two counts of up to 16 * SELECT_THREADS in one word.
-    const u32 own = __reduce_add_sync(ALL_LANES, (u32)__popc(missing) << 16 | (u32)__popc(kept));
-    const u32 own_revived = __reduce_add_sync(ALL_LANES, revived);
+    const u32 own = __reduce_add_sync(FULL_WARP, (u32)__popc(missing) << 16 | (u32)__popc(kept));
+    const u32 own_revived = __reduce_add_sync(FULL_WARP, revived);
     if (lane == 0)
     {
         sums[warp] = own;
@@ -135,13 +135,13 @@ template <int N> LAZYLLM_DEVICE void write_kept(const SelectArgs &args, const En
     }
     __syncthreads();
     const u32 theirs = lane < SELECT_WARPS ? sums[lane] : 0u;
-    const u32 before = __reduce_add_sync(ALL_LANES, lane < warp ? theirs : 0u);
-    const u32 all = __reduce_add_sync(ALL_LANES, theirs);
+    const u32 before = __reduce_add_sync(FULL_WARP, lane < warp ? theirs : 0u);
+    const u32 all = __reduce_add_sync(FULL_WARP, theirs);
     u32 place = written.kept + (before & 0xFFFFu);
     u32 row = written.computed + (before >> 16);
     written.kept += all & 0xFFFFu;
     written.computed += all >> 16;
-    written.revived += __reduce_add_sync(ALL_LANES, lane < SELECT_WARPS ? sums[SELECT_WARPS + lane] : 0u);
+    written.revived += __reduce_add_sync(FULL_WARP, lane < SELECT_WARPS ? sums[SELECT_WARPS + lane] : 0u);
 
     const u32 lower_lanes = (1u << lane) - 1u;
 #pragma unroll
@@ -149,8 +149,8 @@ template <int N> LAZYLLM_DEVICE void write_kept(const SelectArgs &args, const En
     {
         if (i >= entries.used)
             continue;
-        const u32 all_kept = __ballot_sync(ALL_LANES, (i32)(kept >> i & 1u));
-        const u32 all_missing = __ballot_sync(ALL_LANES, (i32)(missing >> i & 1u));
+        const u32 all_kept = __ballot_sync(FULL_WARP, (i32)(kept >> i & 1u));
+        const u32 all_missing = __ballot_sync(FULL_WARP, (i32)(missing >> i & 1u));
         if ((kept >> i & 1u) != 0)
         {
             const u32 own_place = place + (u32)__popc(all_kept & lower_lanes);

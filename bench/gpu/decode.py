@@ -97,7 +97,7 @@ class Variant:
             self.launch('norm', self.norm, (1,), 512, n.RmsNormArgs(residual.data_ptr(), gains.data_ptr(), normed.data_ptr(), 0, 0, count, HIDDEN, HIDDEN, EPSILON, last))
         self.launch(operation, self.gemv, (-(-weights.shape[0] // 8),), 128, args)
         if keys is not None:
-            self.launch('rope', self.rope, (1, 6), 256, n.RopeCacheArgs(qkv.data_ptr(), keys.data_ptr(), *turn, count, 2 * WIDTH, HEADS, HEADS))
+            self.launch('rope', self.rope, (1, 6), 256, n.RopeCacheArgs(qkv.data_ptr(), count, keys.data_ptr(), *turn, 2 * WIDTH, HEADS, HEADS))
 
     def step(self):
         for layer in layers:

@@ -63,8 +63,8 @@ class RmsNormArgs(c.Structure):
 
 
 class RopeCacheArgs(c.Structure):
-    _fields_ = [('qkv', c.c_uint64), ('keys', c.c_uint64), ('cosines', c.c_uint64), ('sines', c.c_uint64), ('positions', c.c_uint64),
-                ('slots', c.c_uint64), ('count', RowCount), ('slot_stride', c.c_int64), ('heads', c.c_int32), ('kv_heads', c.c_int32)]
+    _fields_ = [('qkv', c.c_uint64), ('count', RowCount), ('keys', c.c_uint64), ('cosines', c.c_uint64), ('sines', c.c_uint64), ('positions', c.c_uint64),
+                ('slots', c.c_uint64), ('slot_stride', c.c_int64), ('heads', c.c_int32), ('kv_heads', c.c_int32)]
 
 
 class GemmSm90Args(c.Structure):

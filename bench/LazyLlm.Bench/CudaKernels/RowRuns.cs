@@ -65,15 +65,18 @@ internal static class RowRuns
                 var args = new RopeCacheArgs
                 {
                     QueryKeyValue = buffers.Random(2L * rows * shape.QueryKeyValueWidth).Pointer,
-                    Keys = buffers.Empty(2L * rows * stride).Pointer,
-                    Cosines = rotary.Pointer,
-                    Sines = rotary.At(rotary.Bytes / 2),
-                    Positions = list,
-                    Slots = list,
                     Count = RowCount.Of(rows),
-                    SlotStride = stride,
-                    Heads = shape.Config.HeadCount,
-                    KeyValueHeads = shape.Config.KeyValueHeadCount,
+                    Turn = new TurnArgs
+                    {
+                        Keys = buffers.Empty(2L * rows * stride).Pointer,
+                        Cosines = rotary.Pointer,
+                        Sines = rotary.At(rotary.Bytes / 2),
+                        Positions = list,
+                        Slots = list,
+                        SlotStride = stride,
+                        Heads = shape.Config.HeadCount,
+                        KeyValueHeads = shape.Config.KeyValueHeadCount,
+                    },
                 };
                 return new KernelRun(() => kernel.Launch(scene.Stream, args));
             });

@@ -93,19 +93,7 @@ internal sealed partial class CudaOperations
             return;
         }
 
-        _rope.Launch(space.Stream, new RopeCacheArgs
-        {
-            QueryKeyValue = QueryRow(space, rows.Start),
-            Keys = memory.Keys(layer),
-            Cosines = _weights.Cosines,
-            Sines = _weights.Sines,
-            Positions = memory.ComputePositions,
-            Slots = memory.ComputeSlots,
-            Count = space.Count(rows.Count),
-            SlotStride = memory.SlotStride(memory.Plan.StageOf(layer)),
-            Heads = Shape.Config.HeadCount,
-            KeyValueHeads = Shape.Config.KeyValueHeadCount,
-        });
+        _rope.Launch(space.Stream, new RopeCacheArgs { QueryKeyValue = QueryRow(space, rows.Start), Count = space.Count(rows.Count), Turn = Turn(memory, layer) });
     }
 
     /// <inheritdoc/>
@@ -202,36 +190,26 @@ internal sealed partial class CudaOperations
     private void LaunchTurning(CudaSequence memory, CudaWorkspace space, RowRange rows, int layer)
     {
         LinearArgs product = Product(space, layer, Projection.QueryKeyValue);
-        ulong keys = memory.Keys(layer);
-        long stride = memory.SlotStride(memory.Plan.StageOf(layer));
         RowCount count = space.Count(rows.Count);
         if (_linear.IsSingle(count))
         {
-            _linear.LaunchSingle(space.Stream, Single(space, product) with
-            {
-                Keys = keys,
-                Cosines = _weights.Cosines,
-                Sines = _weights.Sines,
-                Positions = memory.ComputePositions,
-                Slots = memory.ComputeSlots,
-                SlotStride = stride,
-                Heads = Shape.Config.HeadCount,
-                KeyValueHeads = Shape.Config.KeyValueHeadCount,
-            });
-            return;
+            _linear.LaunchSingle(space.Stream, Single(space, product) with { Turn = Turn(memory, layer) });
         }
-
-        _linear.LaunchTurning(space.Stream, new GemmRopeSm90Args
+        else
         {
-            Linear = product with { Count = count },
-            Keys = keys,
-            Cosines = _weights.Cosines,
-            Sines = _weights.Sines,
-            Positions = memory.ComputePositions,
-            Slots = memory.ComputeSlots,
-            SlotStride = stride,
-            Heads = Shape.Config.HeadCount,
-            KeyValueHeads = Shape.Config.KeyValueHeadCount,
-        });
+            _linear.LaunchTurning(space.Stream, new GemmRopeSm90Args { Linear = product with { Count = count }, Turn = Turn(memory, layer) });
+        }
     }
+
+    private TurnArgs Turn(CudaSequence memory, int layer) => new()
+    {
+        Keys = memory.Keys(layer),
+        Cosines = _weights.Cosines,
+        Sines = _weights.Sines,
+        Positions = memory.ComputePositions,
+        Slots = memory.ComputeSlots,
+        SlotStride = memory.SlotStride(memory.Plan.StageOf(layer)),
+        Heads = Shape.Config.HeadCount,
+        KeyValueHeads = Shape.Config.KeyValueHeadCount,
+    };
 }

@@ -14,12 +14,5 @@ internal struct GemmRopeSm90Args
     public CuTensorMap Input;
     public CuTensorMap Weights;
     public LinearArgs Linear;
-    public ulong Keys;
-    public ulong Cosines;
-    public ulong Sines;
-    public ulong Positions;
-    public ulong Slots;
-    public long SlotStride;
-    public int Heads;
-    public int KeyValueHeads;
+    public TurnArgs Turn;
 }

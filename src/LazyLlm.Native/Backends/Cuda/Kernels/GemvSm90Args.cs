@@ -14,13 +14,6 @@ internal struct GemvSm90Args
     public int HiddenSize;
     public float Epsilon;
 
-    /// <summary>K of the layer, where Q and K are turned and stored; else 0.</summary>
-    public ulong Keys;
-    public ulong Cosines;
-    public ulong Sines;
-    public ulong Positions;
-    public ulong Slots;
-    public long SlotStride;
-    public int Heads;
-    public int KeyValueHeads;
+    /// <summary>Where Q and K are turned and stored; else all zero.</summary>
+    public TurnArgs Turn;
 }

@@ -7,13 +7,6 @@ namespace LazyLlm.Native.Backends.Cuda.Kernels;
 internal struct RopeCacheArgs
 {
     public ulong QueryKeyValue;
-    public ulong Keys;
-    public ulong Cosines;
-    public ulong Sines;
-    public ulong Positions;
-    public ulong Slots;
     public RowCount Count;
-    public long SlotStride;
-    public int Heads;
-    public int KeyValueHeads;
+    public TurnArgs Turn;
 }

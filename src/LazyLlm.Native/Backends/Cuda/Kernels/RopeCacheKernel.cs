@@ -18,7 +18,7 @@ internal sealed class RopeCacheKernel(KernelLibrary library, DeviceShape shape)
     public void Launch(CudaStream stream, in RopeCacheArgs args)
     {
         // Few rows take several blocks each, so that no thread has more than an item: they are bound by its latency.
-        int items = (args.Heads + (2 * args.KeyValueHeads)) * shape.Config.HeadSize / 8;
+        int items = (args.Turn.Heads + (2 * args.Turn.KeyValueHeads)) * shape.Config.HeadSize / 8;
         uint parts = args.Count.Limit <= MostSplitRows ? ((uint)items + Threads - 1) / Threads : 1;
         _kernel.Launch(stream, new LaunchConfig((uint)args.Count.Limit, parts, 1, Threads) { DependentLaunch = true }, args);
     }

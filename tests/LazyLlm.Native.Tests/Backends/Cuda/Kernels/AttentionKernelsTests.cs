@@ -118,15 +118,18 @@ public class AttentionKernelsTests
         new RopeCacheKernel(bench.Library, shape).Launch(bench.Stream, new RopeCacheArgs
         {
             QueryKeyValue = there,
-            Keys = keys,
-            Cosines = bench.Upload(table.Cosines),
-            Sines = bench.Upload(table.Sines),
-            Positions = bench.Upload(positions),
-            Slots = bench.Upload(slots),
             Count = RowCount.Of(rows),
-            SlotStride = stride,
-            Heads = headCount,
-            KeyValueHeads = keyValueHeads,
+            Turn = new TurnArgs
+            {
+                Keys = keys,
+                Cosines = bench.Upload(table.Cosines),
+                Sines = bench.Upload(table.Sines),
+                Positions = bench.Upload(positions),
+                Slots = bench.Upload(slots),
+                SlotStride = stride,
+                Heads = headCount,
+                KeyValueHeads = keyValueHeads,
+            },
         });
         float[] turned = bench.ReadStored(there, input.Length);
         float[] cached = bench.ReadStored(keys, capacity * stride);

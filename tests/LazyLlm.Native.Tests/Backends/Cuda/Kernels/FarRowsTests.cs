@@ -121,15 +121,18 @@ public class FarRowsTests
             new RopeCacheKernel(bench.Library, shape).Launch(bench.Stream, new RopeCacheArgs
             {
                 QueryKeyValue = copy,
-                Keys = keys,
-                Cosines = angles,
-                Sines = angles,
-                Positions = nearSlots,
-                Slots = slotsThere,
                 Count = RowCount.Of(rows),
-                SlotStride = Width,
-                Heads = 2,
-                KeyValueHeads = 1,
+                Turn = new TurnArgs
+                {
+                    Keys = keys,
+                    Cosines = angles,
+                    Sines = angles,
+                    Positions = nearSlots,
+                    Slots = slotsThere,
+                    SlotStride = Width,
+                    Heads = 2,
+                    KeyValueHeads = 1,
+                },
             });
             float[] cached = bench.ReadStored(near, capacity * Width);
             Assert.Contains(cached, value => value != 0);

@@ -195,15 +195,13 @@ public class LinearKernelsTests
         ulong[] outputs = [bench.StoredFloats(2 * width), bench.StoredFloats(2 * width)];
         ulong normed = bench.StoredFloats(2 * hidden);
         var product = new LinearArgs { Input = normed, Weights = bench.Stored(bench.Numbers((long)width * hidden)), N = width, K = hidden, OutputStride = width, Epilogue = LinearEpilogue.Store };
-        var turn = new RopeCacheArgs
+        var turn = new TurnArgs
         {
-            QueryKeyValue = outputs[0],
             Keys = caches[0],
             Cosines = bench.Upload(table.Cosines),
             Sines = bench.Upload(table.Sines),
             Positions = bench.Upload<int>([53]),
             Slots = bench.Upload<int>([1]),
-            Count = RowCount.Of(1),
             SlotStride = stride,
             Heads = heads,
             KeyValueHeads = keyValueHeads,
@@ -212,7 +210,7 @@ public class LinearKernelsTests
         // One after another, as the first of two rows.
         new RmsNormKernel(bench.Library, shape).Launch(bench.Stream, residual, gains, normed, RowCount.Of(2));
         linear.Launch(bench.Stream, product with { Output = outputs[0], Count = RowCount.Of(2) });
-        new RopeCacheKernel(bench.Library, shape).Launch(bench.Stream, turn);
+        new RopeCacheKernel(bench.Library, shape).Launch(bench.Stream, new RopeCacheArgs { QueryKeyValue = outputs[0], Count = RowCount.Of(1), Turn = turn });
 
         // At once.
         linear.LaunchSingle(bench.Stream, new GemvSm90Args
@@ -222,14 +220,7 @@ public class LinearKernelsTests
             Gains = gains,
             HiddenSize = hidden,
             Epsilon = (float)shape.Config.NormEpsilon,
-            Keys = caches[1],
-            Cosines = turn.Cosines,
-            Sines = turn.Sines,
-            Positions = turn.Positions,
-            Slots = turn.Slots,
-            SlotStride = stride,
-            Heads = heads,
-            KeyValueHeads = keyValueHeads,
+            Turn = turn with { Keys = caches[1] },
         });
         Assert.Equal(bench.ReadStored(outputs[0], 2 * width)[..shape.QueryWidth], bench.ReadStored(outputs[1], 2 * width)[..shape.QueryWidth]);
         Assert.Equal(bench.ReadStored(caches[0], cache.Length), bench.ReadStored(caches[1], cache.Length));
@@ -267,34 +258,25 @@ public class LinearKernelsTests
             OutputStride = width,
             Epilogue = LinearEpilogue.Store,
         };
-        var turn = new RopeCacheArgs
+        var turn = new TurnArgs
         {
-            QueryKeyValue = outputs[0],
             Keys = caches[0],
             Cosines = bench.Upload(table.Cosines),
             Sines = bench.Upload(table.Sines),
             Positions = bench.Upload<int>([.. Enumerable.Range(0, rows).Select(row => (2 * row) + 1)]),
             Slots = bench.Upload<int>(slots),
-            Count = RowCount.Of(rows),
             SlotStride = stride,
             Heads = heads,
             KeyValueHeads = keyValueHeads,
         };
         linear.Launch(bench.Stream, product);
-        new RopeCacheKernel(bench.Library, shape).Launch(bench.Stream, turn);
+        new RopeCacheKernel(bench.Library, shape).Launch(bench.Stream, new RopeCacheArgs { QueryKeyValue = outputs[0], Count = RowCount.Of(rows), Turn = turn });
 
         Assert.True(linear.Turns(rows));
         linear.LaunchTurning(bench.Stream, new GemmRopeSm90Args
         {
             Linear = product with { Output = outputs[1] },
-            Keys = caches[1],
-            Cosines = turn.Cosines,
-            Sines = turn.Sines,
-            Positions = turn.Positions,
-            Slots = turn.Slots,
-            SlotStride = stride,
-            Heads = heads,
-            KeyValueHeads = keyValueHeads,
+            Turn = turn with { Keys = caches[1] },
         });
         float[] expected = bench.ReadStored(outputs[0], rows * width);
         float[] actual = bench.ReadStored(outputs[1], rows * width);
