@@ -24,7 +24,8 @@ struct AttentionArgs
     i32 token_count;       // |T|, where the device does not say
     i32 splits;
     float scale;           // log2(e) / sqrt(head size): powers of two are taken, not of e
-    i32 reserved;
+    i32 normalized_rows;   // the last rows of C whose normalizers are kept
+    float *normalizers;    // from the newest row back, heads each: log2 of what the row's powers of two were divided by
 };
 
 LAZYLLM_DEVICE i32 token_count(const AttentionArgs &args)
@@ -41,6 +42,14 @@ LAZYLLM_DEVICE i32 seen_by(const AttentionArgs &args, i32 row, i32 rows)
 LAZYLLM_DEVICE i64 slot_of_place(const AttentionArgs &args, i32 place)
 {
     return args.slots != nullptr ? args.slots[place] : place;
+}
+
+/// Keeps what importance.cu divides by, where the row is one that scores. `highest` is in units of log2, `sum` of powers above it.
+LAZYLLM_DEVICE void keep_normalizer(const AttentionArgs &args, i32 row, i32 rows, i32 head, float highest, float sum)
+{
+    const i32 from_newest = rows - 1 - row;
+    if (from_newest < args.normalized_rows)
+        args.normalizers[(i64)from_newest * args.heads + head] = highest + log2_approx(sum);
 }
 
 /// A partial result in scratch memory, of one (row, head, split): maximum, sum, head size numbers.

@@ -207,8 +207,11 @@ LAZYLLM_DEVICE void attend_rows(const AttentionArgs &args)
         }
 
         const i64 target = (i64)row * args.heads + first_head + head;
-        if (args.splits == 1)
+        // In 16 bits the merge keeps the normalizer, also of one split: here that would cost registers, and so blocks that run at once.
+        if (sizeof(Stored) > 2 && args.splits == 1)
         {
+            if (column == 0)
+                keep_normalizer(args, row, rows, first_head + head, highest, sum);
             store_one(args.output + target * HEAD_SIZE + column, value / sum);
             continue;
         }
@@ -289,5 +292,7 @@ LAZYLLM_DEVICE void combine_rows(const AttentionArgs &args)
         sum += merged[g][HEAD_SIZE];
         value += merged[g][column];
     }
+    if (column == 0)
+        keep_normalizer(args, row, row_count(args.count), (i32)blockIdx.x, highest, sum);
     store_one(args.output + target * HEAD_SIZE + column, value / sum);
 }

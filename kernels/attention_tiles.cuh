@@ -264,6 +264,8 @@ template <bool IsSplit> LAZYLLM_DEVICE void attend_tiles(const AttentionArgs &ar
             store_partial(args.partials + (row_head * args.splits + (i64)blockIdx.z) * PARTIAL_SIZE, highest[half] * args.scale, sum, output, half);
             continue;
         }
+        if (lane % 4 == 0)
+            keep_normalizer(args, row, rows, first_head, highest[half] * args.scale, sum);
         const float scale = 1.0f / sum;
         Stored *target = args.output + row_head * HEAD_SIZE + 2 * (lane % 4);
 #pragma unroll

@@ -1,47 +1,35 @@
 // ScoreLast: importance of each position of T = mean over the query heads, and over the last `queries` rows of C, of the
 // attention probability that the row pays to it; zero behind the row.
 //
-// lazyllm_score_keys  block (split, heads of one K/V head, query): q · k of every key, reading K once for all heads that
-//                     share it; scores[query][head][place], and per split the maximum and the sum of powers
-// lazyllm_score_mean  block: 32 places; its warps take the (query, head) pairs in turn, merge the pair's splits over their
-//                     lanes, and add 2^(score - maximum) / sum; the warps' sums are added in order
-// Scores are float32 in units of log2; all sums are in fixed order. Called by CudaOperations.ScoreLast after the stage's last
-// layer(s). Bound by the bytes of K, which the attention before it has left in the L2 cache as far as it holds them; for few
-// positions by latencies, so that what can be read at once is: a block's slots, then many keys per thread, as they are stored.
+// What a row's scores are divided by, its attention has left (AttentionArgs.normalizers), so that one pass over K says all:
+// 2^(q · k - normalizer). A block takes batches of keys in turn with the other blocks. Its groups of LANES threads stand side by side
+// on a batch, each for the heads that share a K/V head, so that K is read once for all heads and queries; a lane is left with a key of
+// its group, and sums what the heads pay to it; the groups' sums meet in shared memory. Keys come by asynchronous
+// copies through a ring of which every thread reads what it copied itself, their slots a batch earlier. Small blocks, and no more
+// stages than two, leave room for those of the next kernel: longer rings were slower, as a launch's first keys come late.
+// All sums are in fixed order, and a place's importance does not depend on the number of blocks. Called by CudaOperations.ScoreLast
+// behind the attention of the stage's last layer(s), which has left K in the L2 cache as far as it holds them. Bound by the
+// bytes of K, for few positions by latency.
 // Compiled per storage format, LAZYLLM_HEAD_SIZE and LAZYLLM_HEADS_PER_BLOCK.
 #include "attention_rows.cuh"
 
-/// Keys that a lane group has on their way; in float32, and beside the sums of many heads, half as many.
-#define SCORED_KEYS (HEADS_PER_BLOCK > 2 || sizeof(Stored) > 2 ? 4 : 8)
-#define SCORES (HEADS_PER_BLOCK * SCORED_KEYS)
+#define SCORE_THREADS 256
+#define SCORE_GROUPS (SCORE_THREADS / LANES)
+#define SCORE_STAGES 2
 
-/// Slots that a block keeps in shared memory: a multiple of the keys that its groups take at once, for any head size.
-#define SLOTS_AT_ONCE 1024
+/// Keys that a group scores at a time.
+#define SCORED_KEYS (sizeof(Stored) > 2 ? 2 : 4)
 
-#define MEAN_THREADS 256
-#define MEAN_WARPS (MEAN_THREADS / 32)
-#define MEAN_PLACES 32
-#define PAIRS_AT_ONCE 4
-#define MOST_SCORE_SPLITS 128
-#define SPLITS_PER_LANE (MOST_SCORE_SPLITS / 32)
+/// Pieces of 16 bytes that a thread has of a key.
+#define PIECES ((int)sizeof(Pack) / 16)
 
 struct ScoreArgs
 {
-    AttentionArgs attention; // queries, keys, slots, places, sizes; `splits` splits, MOST_SCORE_SPLITS at most
-    float *scores;           // queries x heads x score_stride
-    float *partials;         // queries x heads x splits x (maximum, sum)
+    AttentionArgs attention; // queries, keys, slots, places, sizes, normalizers
     float *importance;       // by place in T
-    i32 score_stride;
     i32 queries;
     i32 accumulate;          // whether importance becomes the maximum of old and new
-    i32 reserved;
 };
-
-/// The row of C that query `index` of the scored ones is: they are the last of C.
-LAZYLLM_DEVICE i32 scored_row(const ScoreArgs &args, i32 index, i32 rows)
-{
-    return rows - args.queries + index;
-}
 
 /// How many of `values` numbers a lane is left with by sum_over_lanes.
 constexpr int values_left(int values, int lanes)
@@ -51,14 +39,14 @@ constexpr int values_left(int values, int lanes)
 
 enum
 {
-    SCORES_LEFT = values_left(SCORES, LANES),
-    SCORE_COPIES = LANES * SCORES_LEFT / SCORES, // lanes that are left with the same scores
+    KEYS_LEFT = values_left(SCORED_KEYS, LANES),
+    KEY_COPIES = LANES * KEYS_LEFT / SCORED_KEYS, // lanes that are left with the same keys
 };
 
 /// Sums `Values` numbers over a group's lanes. At each step a lane gives half of its numbers away and keeps the other half, as
-/// long as they can be halved: of 8 numbers and 16 lanes 8 are exchanged, not 32. Lane l is left with the sums from
-/// l / SCORE_COPIES * SCORES_LEFT on.
-template <int Values, int Step> LAZYLLM_DEVICE void sum_over_lanes(float (&numbers)[SCORES], i32 lane)
+/// long as they can be halved: of 4 numbers and 16 lanes 5 are exchanged, not 16. Lane l is left with the sums from
+/// l / KEY_COPIES * KEYS_LEFT on.
+template <int Values, int Step> LAZYLLM_DEVICE void sum_over_lanes(float (&numbers)[SCORED_KEYS], i32 lane)
 {
     if constexpr (Step > 0 && Values % 2 == 0)
     {
@@ -80,221 +68,187 @@ template <int Values, int Step> LAZYLLM_DEVICE void sum_over_lanes(float (&numbe
     }
 }
 
-LAZYLLM_DEVICE void load_slots(const AttentionArgs &args, i32 (&slots)[SLOTS_AT_ONCE], i32 place, i32 end)
+/// The ring as a thread sees it: its own pieces of a stage's keys.
+LAZYLLM_DEVICE uint4 *own_piece(uint4 *ring, i32 stage, i32 key, i32 piece)
 {
-    for (i32 i = (i32)threadIdx.x; i < SLOTS_AT_ONCE && place + i < end; i += ATTEND_THREADS)
-        slots[i] = (i32)slot_of_place(args, place + i);
+    return ring + ((stage * (i32)SCORED_KEYS + key) * PIECES + piece) * SCORE_THREADS + (i32)threadIdx.x;
 }
 
-/// Reads the first `count` keys of a group's SCORED_KEYS whose slots lie from first_slot on, before end_slot. `column` is the
-/// lane's part of slot 0.
-LAZYLLM_DEVICE void load_scored(
-    const AttentionArgs &args, Pack (&keys)[SCORED_KEYS], const i32 *slots, i32 count, const Stored *column, i32 first_slot, i32 end_slot)
+/// The slots of a group's keys; -1 from `end` on.
+LAZYLLM_DEVICE void load_slots(const AttentionArgs &args, i32 (&slots)[SCORED_KEYS], i32 place, i32 end)
 {
 #pragma unroll
-    for (int key = 0; key < SCORED_KEYS; key++)
-    {
-        const i32 slot = key < count ? slots[key] : -1;
-        if (slot >= first_slot && slot < end_slot)
-            keys[key] = load_pack(column + slot * args.slot_stride);
-    }
+    for (int key = 0; key < (int)SCORED_KEYS; key++)
+        slots[key] = place + key < end ? (i32)slot_of_place(args, place + key) : -1;
 }
 
-LAZYLLM_KERNEL(lazyllm_score_keys, ScoreArgs, ATTEND_THREADS)
+LAZYLLM_DEVICE void copy_key(uint4 *ring, i32 stage, int key, const Stored *source, u32 bytes)
 {
-    __shared__ i32 slots[SLOTS_AT_ONCE];
-    __shared__ float tops[KEY_GROUPS][SCORES], sums[KEY_GROUPS][SCORES];
+#pragma unroll
+    for (int piece = 0; piece < PIECES; piece++)
+        cp_async_16_zfill(own_piece(ring, stage, key, piece), reinterpret_cast<const uint4 *>(source) + piece, bytes);
+}
 
-    launch_dependents();
+/// Adds to `weights` what the heads from first_head on pay to a group's keys, in the order in which sum_over_lanes leaves them to the
+/// lanes. `first_key` is the place of the lane's first.
+LAZYLLM_DEVICE void add_weights(const ScoreArgs &args, float (&weights)[KEYS_LEFT], const Pack (&keys)[SCORED_KEYS], i32 first_head, i32 first_key, i32 rows, i32 lane)
+{
     const AttentionArgs &attention = args.attention;
-    const i32 rows = row_count(attention.count);
-    const i32 tokens = token_count(attention);
-    const i32 row = scored_row(args, (i32)blockIdx.z, rows);
-    const i32 first_head = (i32)blockIdx.y * HEADS_PER_BLOCK;
-    const i32 kv_head = first_head / (attention.heads / attention.kv_heads);
-    const i32 lane = (i32)threadIdx.x % LANES;
-    const i32 group = (i32)threadIdx.x / LANES;
-    // Whole batches of a group, so that its scores are written together.
-    const i32 share = ((tokens + attention.splits - 1) / attention.splits + SCORED_KEYS - 1) / SCORED_KEYS * SCORED_KEYS;
-    const i32 first = (i32)blockIdx.x * share;
-    const i32 limit = first + share < tokens ? first + share : tokens;
-    const i32 seen = seen_by(attention, row, rows);
-    const i32 end = limit < seen ? limit : seen;
-
-    // Slots, and keys of earlier steps, do not wait for the kernel before.
-    load_slots(attention, slots, first, limit);
-    __syncthreads();
-    const Stored *column = attention.keys + kv_head * HEAD_SIZE + 8 * lane;
-    const i32 settled = settled_slots(attention);
-    const i32 *group_slots = slots + group * SCORED_KEYS;
-    // Lanes beyond the head's last number have no keys: theirs stay zero.
-    const i32 lane_end = 8 * lane < HEAD_SIZE ? end - group * SCORED_KEYS : 0;
-    Pack keys[SCORED_KEYS] = {};
-    load_scored(attention, keys, group_slots, lane_end - first, column, 0, settled);
-    wait_for_dependencies();
-    load_scored(attention, keys, group_slots, lane_end - first, column, settled, EVERY_SLOT);
-
-    float queries[HEADS_PER_BLOCK][8];
-    const Stored *query = attention.queries + (i64)row * attention.row_stride + first_head * HEAD_SIZE;
-#pragma unroll
-    for (int head = 0; head < HEADS_PER_BLOCK; head++)
-        load_eight(query + head * HEAD_SIZE, lane, true, queries[head]);
-    float top[SCORES_LEFT], sum[SCORES_LEFT];
-#pragma unroll
-    for (int i = 0; i < SCORES_LEFT; i++)
+    for (i32 from_newest = 0; from_newest < args.queries; from_newest++)
     {
-        top[i] = MINUS_INFINITY;
-        sum[i] = 0.0f;
-    }
-
-    // Every thread of a warp goes round as often as the others: the scores are summed over lanes.
-    for (i32 place = first; place < end; place += KEY_GROUPS * SCORED_KEYS)
-    {
-        if (place > first)
+        const i32 row = rows - 1 - from_newest;
+        const i32 seen = seen_by(attention, row, rows);
+        const Stored *queries = attention.queries + (i64)row * attention.row_stride + first_head * HEAD_SIZE;
+        const float *normalizers = attention.normalizers + (i64)from_newest * attention.heads + first_head;
+        // One head after another: more at once would need more registers than four blocks of a multiprocessor have.
+#pragma unroll 1
+        for (int head = 0; head < HEADS_PER_BLOCK; head++)
         {
-            if ((place - first) % SLOTS_AT_ONCE == 0)
-            {
-                __syncthreads();
-                load_slots(attention, slots, place, limit);
-                __syncthreads();
-            }
-            load_scored(attention, keys, group_slots + (place - first) % SLOTS_AT_ONCE, lane_end - place, column, 0, EVERY_SLOT);
-        }
-
-        float scores[SCORES];
+            float query[8], scores[SCORED_KEYS];
+            load_eight(queries + head * HEAD_SIZE, lane, true, query);
+            const float normalizer = normalizers[head];
 #pragma unroll
-        for (int key = 0; key < SCORED_KEYS; key++)
-        {
-            float numbers[8];
-            widen_pack(keys[key], numbers);
-#pragma unroll
-            for (int head = 0; head < HEADS_PER_BLOCK; head++)
+            for (int key = 0; key < (int)SCORED_KEYS; key++)
             {
-                float product = 0.0f;
+                float numbers[8];
+                widen_pack(keys[key], numbers);
+                scores[key] = 0.0f;
 #pragma unroll
                 for (int i = 0; i < 8; i++)
-                    product = fmaf(queries[head][i], numbers[i], product);
-                scores[head * SCORED_KEYS + key] = product;
+                    scores[key] = fmaf(query[i], numbers[i], scores[key]);
             }
-        }
-        sum_over_lanes<SCORES, LANES / 2>(scores, lane);
-
+            sum_over_lanes<SCORED_KEYS, LANES / 2>(scores, lane);
 #pragma unroll
-        for (int i = 0; i < SCORES_LEFT; i++)
-        {
-            const i32 at = lane / SCORE_COPIES * SCORES_LEFT + i;
-            const i32 head = first_head + at / SCORED_KEYS;
-            const i32 mine = place + group * SCORED_KEYS + at % SCORED_KEYS;
-            const float score = mine < end ? scores[i] * attention.scale : MINUS_INFINITY;
-            if (mine < end && lane % SCORE_COPIES == 0)
-                args.scores[((i64)blockIdx.z * attention.heads + head) * args.score_stride + mine] = score;
-            const float higher = fmaxf(top[i], score);
-            // Before the first key all is minus infinity, and a difference of infinities would be no number.
-            const float base = higher == MINUS_INFINITY ? 0.0f : higher;
-            sum[i] = fmaf(sum[i], exp2_approx(top[i] - base), exp2_approx(score - base));
-            top[i] = higher;
-        }
-    }
-
-    if (lane % SCORE_COPIES == 0)
-    {
-#pragma unroll
-        for (int i = 0; i < SCORES_LEFT; i++)
-        {
-            tops[group][lane / SCORE_COPIES * SCORES_LEFT + i] = top[i];
-            sums[group][lane / SCORE_COPIES * SCORES_LEFT + i] = sum[i];
-        }
-    }
-    __syncthreads();
-
-    const i32 warp_lane = (i32)threadIdx.x % 32;
-    for (i32 head = (i32)threadIdx.x / 32; head < HEADS_PER_BLOCK; head += ATTEND_THREADS / 32)
-    {
-        float highest = MINUS_INFINITY;
-        for (i32 i = warp_lane; i < KEY_GROUPS * SCORED_KEYS; i += 32)
-            highest = fmaxf(highest, tops[i / SCORED_KEYS][head * SCORED_KEYS + i % SCORED_KEYS]);
-        highest = warp_max(highest);
-        const float base = highest == MINUS_INFINITY ? 0.0f : highest;
-        float total = 0.0f;
-        for (i32 i = warp_lane; i < KEY_GROUPS * SCORED_KEYS; i += 32)
-        {
-            const i32 at = head * SCORED_KEYS + i % SCORED_KEYS;
-            total = fmaf(sums[i / SCORED_KEYS][at], exp2_approx(tops[i / SCORED_KEYS][at] - base), total);
-        }
-        total = warp_sum(total);
-        if (warp_lane == 0)
-        {
-            const i64 target = ((i64)blockIdx.z * attention.heads + first_head + head) * attention.splits + (i64)blockIdx.x;
-            reinterpret_cast<float2 *>(args.partials)[target] = make_float2(highest, total);
+            for (int i = 0; i < KEYS_LEFT; i++)
+            {
+                const float weight = exp2_approx(fmaf(scores[i], attention.scale, -normalizer));
+                weights[i] += first_key + i < seen ? weight : 0.0f;
+            }
         }
     }
 }
 
-LAZYLLM_KERNEL(lazyllm_score_mean, ScoreArgs, MEAN_THREADS)
+LAZYLLM_KERNEL(lazyllm_score, ScoreArgs, SCORE_THREADS, 4)
 {
-    __shared__ float means[MEAN_WARPS][MEAN_PLACES];
+    LAZYLLM_SHARED_BYTES(shared);
+    __shared__ float sums[2][SCORE_GROUPS][SCORED_KEYS];
 
     launch_dependents();
+    uint4 *const ring = reinterpret_cast<uint4 *>(shared);
     const AttentionArgs &attention = args.attention;
     const i32 rows = row_count(attention.count);
     const i32 tokens = token_count(attention);
-    const i32 lane = (i32)threadIdx.x % 32;
-    const i32 warp = (i32)threadIdx.x / 32;
-    const i32 place = (i32)blockIdx.x * MEAN_PLACES + lane;
-    const i32 pairs = args.queries * attention.heads;
-    const i32 splits = attention.splits;
-    const float2 *partials = reinterpret_cast<const float2 *>(args.partials);
-    wait_for_dependencies();
+    const i32 lane = (i32)threadIdx.x % LANES;
+    const i32 group = (i32)threadIdx.x / LANES;
+    // Sets of heads, HEADS_PER_BLOCK of one K/V head: as many as there are groups are taken side by side, more in further passes. With
+    // fewer sets than groups a block has several batches at a time.
+    const i32 sets = attention.heads / HEADS_PER_BLOCK;
+    const i32 sets_per_kv_head = sets / attention.kv_heads;
+    const i32 side_by_side = sets < SCORE_GROUPS ? sets : SCORE_GROUPS;
+    const i32 batches = SCORE_GROUPS / side_by_side;
+    const i32 batch = group / side_by_side;
+    const i32 own_set = group % side_by_side;
+    const i32 turn_keys = batches * (i32)SCORED_KEYS;
+    const i32 stride = (i32)gridDim.x * turn_keys;
+    // Groups without a batch, and lanes beyond the head's last number, have no keys: theirs are zeros.
+    const i32 end = batch < batches && 8 * lane < HEAD_SIZE ? tokens : 0;
+    const i32 own_key = batch * (i32)SCORED_KEYS;
 
-    float mean = 0.0f;
-    for (i32 first = warp; first < pairs; first += MEAN_WARPS * PAIRS_AT_ONCE)
-    {
-        // All is read before any of it is used, also the scores that the row does not see.
-        float scores[PAIRS_AT_ONCE];
-        i32 seen[PAIRS_AT_ONCE];
-        float2 parts[PAIRS_AT_ONCE][SPLITS_PER_LANE];
+    // The step that is copied next: keys of a turn, for the sets from `copied_base` on.
+    i32 copied = (i32)blockIdx.x * turn_keys + own_key;
+    i32 copied_base = 0;
+    i32 slots[SCORED_KEYS];
+    auto key_of = [&](i32 slot) {
+        const i32 set = copied_base + own_set < sets ? copied_base + own_set : sets - 1;
+        return attention.keys + (slot > 0 ? slot : 0) * attention.slot_stride + (set / sets_per_kv_head * HEAD_SIZE + (8 * lane < HEAD_SIZE ? 8 * lane : 0));
+    };
+    auto copy_step = [&](i32 stage, i32 first_slot) {
 #pragma unroll
-        for (int i = 0; i < PAIRS_AT_ONCE; i++)
+        for (int key = 0; key < (int)SCORED_KEYS; key++)
         {
-            const i32 pair = first + i * MEAN_WARPS;
-            seen[i] = pair < pairs ? seen_by(attention, scored_row(args, pair / attention.heads, rows), rows) : 0;
-            scores[i] = pair < pairs && place < tokens ? args.scores[(i64)pair * args.score_stride + place] : 0.0f;
-#pragma unroll
-            for (int s = 0; s < SPLITS_PER_LANE; s++)
-            {
-                const i32 split = s * 32 + lane;
-                parts[i][s] = make_float2(MINUS_INFINITY, 0.0f);
-                if (pair < pairs && split < splits)
-                    parts[i][s] = partials[(i64)pair * splits + split];
-            }
+            if (slots[key] < 0 || slots[key] >= first_slot)
+                copy_key(ring, stage, key, key_of(slots[key]), slots[key] < 0 ? 0u : 16u);
         }
-#pragma unroll
-        for (int i = 0; i < PAIRS_AT_ONCE; i++)
+        cp_async_commit();
+        copied_base += side_by_side;
+        if (copied_base >= sets)
         {
-            const i32 pair = first + i * MEAN_WARPS;
-            if (pair >= pairs)
-                break;
-            float highest = MINUS_INFINITY;
+            copied_base = 0;
+            copied += stride;
+        }
+        load_slots(attention, slots, copied, end);
+    };
+
+    // Keys of earlier steps, and where they lie, do not wait for the kernel before. Where the host alone knows the counts, all does.
+    const i32 settled = settled_slots(attention);
+    if (settled > 0)
+    {
+        load_slots(attention, slots, copied, end);
 #pragma unroll
-            for (int s = 0; s < SPLITS_PER_LANE; s++)
-                highest = fmaxf(highest, parts[i][s].x);
-            highest = warp_max(highest);
-            float total = 0.0f;
-#pragma unroll
-            for (int s = 0; s < SPLITS_PER_LANE; s++)
-                total = fmaf(parts[i][s].y, exp2_approx(parts[i][s].x - highest), total);
-            total = warp_sum(total);
-            const float weight = exp2_approx(scores[i] - highest) / (total * (float)pairs);
-            mean += place < seen[i] ? weight : 0.0f;
+        for (int key = 0; key < (int)SCORED_KEYS; key++)
+        {
+            if (slots[key] >= 0 && slots[key] < settled)
+                copy_key(ring, 0, key, key_of(slots[key]), 16u);
         }
     }
-    means[warp][lane] = mean;
-    __syncthreads();
-    if (warp > 0 || place >= tokens)
-        return;
-    mean = 0.0f;
+    wait_for_dependencies();
+    load_slots(attention, slots, copied, end);
+    copy_step(0, settled);
 #pragma unroll
-    for (int w = 0; w < MEAN_WARPS; w++)
-        mean += means[w][lane];
-    args.importance[place] = args.accumulate ? fmaxf(args.importance[place], mean) : mean;
+    for (i32 stage = 1; stage < SCORE_STAGES - 1; stage++)
+        copy_step(stage, 0);
+
+    const float share = 1.0f / ((float)attention.heads * (float)args.queries);
+    float weights[KEYS_LEFT] = {};
+    i32 base = 0, parity = 0, stage = 0, free_stage = SCORE_STAGES - 1;
+    for (i32 first = (i32)blockIdx.x * turn_keys; first < tokens;)
+    {
+        copy_step(free_stage, 0);
+        cp_async_wait<SCORE_STAGES - 1>();
+        Pack keys[SCORED_KEYS];
+#pragma unroll
+        for (int key = 0; key < (int)SCORED_KEYS; key++)
+        {
+#pragma unroll
+            for (int piece = 0; piece < PIECES; piece++)
+                keys[key].words[piece] = *own_piece(ring, stage, key, piece);
+        }
+        free_stage = stage;
+        stage = stage == SCORE_STAGES - 1 ? 0 : stage + 1;
+
+        // In the last pass some groups have no set of their own: they go along, for the exchange, with keys that nobody sees.
+        const i32 set = base + own_set;
+        const i32 lane_key = lane / KEY_COPIES * KEYS_LEFT;
+        const i32 lane_place = set < sets ? first + own_key + lane_key : EVERY_SLOT - (i32)SCORED_KEYS;
+        add_weights(args, weights, keys, (set < sets ? set : 0) * HEADS_PER_BLOCK, lane_place, rows, lane);
+        base += side_by_side;
+        if (base < sets)
+            continue;
+
+        if (lane % KEY_COPIES == 0)
+        {
+#pragma unroll
+            for (int i = 0; i < KEYS_LEFT; i++)
+                sums[parity][group][lane_key + i] = weights[i];
+        }
+        // One barrier is enough: the next turn's sums go to the other half.
+        __syncthreads();
+        for (i32 key = (i32)threadIdx.x; key < turn_keys && first + key < tokens; key += SCORE_THREADS)
+        {
+            float sum = 0.0f;
+#pragma unroll 8
+            for (i32 set = 0; set < side_by_side; set++)
+                sum += sums[parity][key / (i32)SCORED_KEYS * side_by_side + set][key % (i32)SCORED_KEYS];
+            sum *= share;
+            float *importance = args.importance + first + key;
+            *importance = args.accumulate ? fmaxf(*importance, sum) : sum;
+        }
+#pragma unroll
+        for (int i = 0; i < KEYS_LEFT; i++)
+            weights[i] = 0.0f;
+        base = 0;
+        parity ^= 1;
+        first += stride;
+    }
+    cp_async_wait_all();
 }

@@ -17,11 +17,17 @@ LAZYLLM_DEVICE void mbarrier_init(u64 *barrier, u32 arrivals)
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
 }
 
+/// What threads have written to shared memory, and this one knows of, is there for wgmma and the copy engine.
+LAZYLLM_DEVICE void fence_async_proxy()
+{
+    asm volatile("fence.proxy.async;" ::: "memory");
+}
+
 /// Makes initialised barriers visible to the copy engine. A __syncthreads makes them visible to the block.
 LAZYLLM_DEVICE void fence_mbarrier_init()
 {
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-    asm volatile("fence.proxy.async;" ::: "memory");
+    fence_async_proxy();
 }
 
 LAZYLLM_DEVICE void mbarrier_arrive(u64 *barrier)
@@ -33,6 +39,12 @@ LAZYLLM_DEVICE void mbarrier_arrive(u64 *barrier)
 LAZYLLM_DEVICE void mbarrier_arrive_expecting(u64 *barrier, u32 bytes)
 {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes) : "memory");
+}
+
+/// Arrives when the copies (cp.async) that the thread has begun are there: one of the arrivals that the barrier was made for.
+LAZYLLM_DEVICE void mbarrier_arrive_copied(u64 *barrier)
+{
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(barrier)) : "memory");
 }
 
 /// Waits for the end of the phase of the given parity.

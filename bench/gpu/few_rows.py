@@ -61,8 +61,7 @@ def attend(name, rows, tokens, q, cache, layer, slots, places, out, partials):
         n.launch(ATTEND[name], (splits, HEADS, rows), 128, 0, args)
     else:
         n.launch(ATTEND[name], (1, HEADS, splits), 128, 5 * 64 * (HEAD + 8) * 2, args)
-    if name != 'rows' or splits > 1:
-        n.launch(combine, (HEADS, rows), 512, 0, args)
+    n.launch(combine, (HEADS, rows), 512, 0, args)
 
 
 bad = 0

@@ -2,17 +2,18 @@
 """Importance and one-row attention, the two that read K/V in every layer of a pruned decode step: checked against float64, then timed
 as the engine runs them in the shape of Llama 2 7B, against the rate of a copy in the same run.
 
-    python3 bench/gpu/one_row.py [--kernels FOLDER...] [--tokens N...] [--tokens-per-split N...] [--score-blocks N...] [--check-only] [--out FOLDER]
+    python3 bench/gpu/one_row.py [--kernels FOLDER...] [--tokens N...] [--tokens-per-split N...] [--check-only] [--out FOLDER]
 
 A time is that of 32 launches over the K/V of 32 layers, recorded as a graph with early starts and run after the level-2 cache was
-overwritten, divided by 32: so neither the first launch's latency counts nor the cache. Beside both kernels together stand the first one
-alone, and both where the host knows the counts and no key is read early. Several folders of kernels are compared in one run; one from
-before importance.cu had MEAN_PLACES is launched as it was then. The table goes to standard output, one_row.json to the folder."""
+overwritten, divided by 32: so neither the first launch's latency counts nor the cache. The importance is timed alone, with what the row's
+attention leaves to it. Beside the attention with its merge of splits stands its first kernel alone, and beside both operations their
+time where the host knows the counts and no key is read early. Several folders of kernels are compared in one run. The table goes to
+standard output, one_row.json to the folder."""
 import argparse
 import ctypes as c
 import json
+import math
 import os
-import re
 
 import torch
 
@@ -20,11 +21,12 @@ import nvrtc as n
 
 LAYERS, HEADS, HEAD = 32, 32, 128
 WIDTH = HEADS * HEAD
+SCALE = math.log2(math.e)
 parser = argparse.ArgumentParser()
 parser.add_argument('--kernels', nargs='+', default=[n.KERNELS])
 parser.add_argument('--tokens', nargs='+', type=int, default=[1405, 4096, 8192, 32768])
 parser.add_argument('--tokens-per-split', nargs='+', type=int, default=[128], help='of the attention; more than one are compared')
-parser.add_argument('--score-blocks', nargs='+', type=int, default=[1024], help='most blocks of score_keys; more than one are compared')
+parser.add_argument('--score-blocks', nargs='+', type=int, default=[4], help='of the importance, on a multiprocessor; more than one are compared')
 parser.add_argument('--check-only', action='store_true')
 parser.add_argument('--out', default='.')
 arguments = parser.parse_args()
@@ -32,8 +34,7 @@ torch.manual_seed(torch.seed() % 2 ** 32)
 
 
 class ScoreArgs(c.Structure):
-    _fields_ = [('attention', n.AttentionArgs), ('scores', c.c_uint64), ('partials', c.c_uint64), ('importance', c.c_uint64),
-                ('score_stride', c.c_int32), ('queries', c.c_int32), ('accumulate', c.c_int32), ('reserved', c.c_int32)]
+    _fields_ = [('attention', n.AttentionArgs), ('importance', c.c_uint64), ('queries', c.c_int32), ('accumulate', c.c_int32)]
 
 
 STORAGE = {'BF16': torch.bfloat16, 'F16': torch.float16, 'F32': torch.float32}
@@ -55,45 +56,32 @@ class Kernels:
         together = max(h for h in range(1, min(heads // kv_heads, 8) + 1) if heads // kv_heads % h == 0)
         self.groups = heads // together
         defines = [f'LAZYLLM_STORAGE_{storage}', f'LAZYLLM_HEAD_SIZE={size}', f'LAZYLLM_HEADS_PER_BLOCK={together}']
+        lanes = 1 << (-(-size // 8) - 1).bit_length()
+        keys = 2 if storage == 'F32' else 4
+        self.turn_keys = 256 // lanes // min(self.groups, 256 // lanes) * keys
+        self.score_shared = 2 * 256 * keys * torch.finfo(self.dtype).bits
         importance, attention = (n.Module(source, defines, folder=folder) for source in ('importance.cu', 'attention_gathered.cu'))
-        self.keys, self.mean = (importance.kernel('lazyllm_score_' + name) for name in ('keys', 'mean'))
+        self.scores = importance.kernel('lazyllm_score', self.score_shared)
+        self.multiprocessors = torch.cuda.get_device_properties(0).multi_processor_count
         self.rows, self.combine = (attention.kernel('lazyllm_attend_' + name) for name in ('rows', 'combine'))
-        with open(os.path.join(folder, 'importance.cu')) as file:
-            places = re.search(r'#define MEAN_PLACES (\d+)', file.read())
-        self.is_before, self.places = places is None, int(places[1]) if places else 256
-        self.resources = ', '.join(f'{name} {getattr(self, name).registers} registers {getattr(self, name).local} bytes local' for name in ('keys', 'mean', 'rows', 'combine'))
+        self.resources = ', '.join(f'{name} {getattr(self, name).registers} registers {getattr(self, name).local} bytes local' for name in ('scores', 'rows', 'combine'))
 
-    def score_splits(self, tokens, queries, blocks):
-        if self.is_before:
-            return max(1, min(bucket(tokens) // 128, 64))
-        return max(1, min(bucket(tokens) // 64, min(128, max(1, blocks // (self.groups * queries)))))
-
-    def score(self, attention, queries, importance, scratch, blocks=1024, accumulate=0, only_keys=False):
-        """scratch: scores, partials."""
-        tokens = attention.token_count
-        attention.splits = self.score_splits(tokens, queries, blocks)
-        args = ScoreArgs(attention, scratch[0].data_ptr(), scratch[1].data_ptr(), importance.data_ptr(), bucket(tokens), queries, accumulate, 0)
-        n.launch(self.keys, (attention.splits, self.groups, queries), 128, 0, args, dependent=True)
-        if not only_keys:
-            n.launch(self.mean, (-(-bucket(tokens) // self.places),), 256, 0, args, dependent=True)
+    def score(self, attention, queries, importance, accumulate=0, blocks=4):
+        turns = -(-bucket(attention.token_count) // self.turn_keys)
+        args = ScoreArgs(attention, importance.data_ptr(), queries, accumulate)
+        n.launch(self.scores, (min(turns, blocks * self.multiprocessors),), 256, self.score_shared, args, dependent=True)
 
     def attend(self, attention, tokens_per_split=128, only_rows=False):
         attention.splits = max(1, min(64, bucket(attention.token_count) // tokens_per_split))
         n.launch(self.rows, (attention.splits, self.groups, 1), 128, 0, attention, dependent=True)
-        if attention.splits > 1 and not only_rows:
+        if (attention.splits > 1 or self.dtype != torch.float32) and not only_rows:
             n.launch(self.combine, (self.heads, 1), 512, 0, attention, dependent=True)
 
 
-def attention_args(kernels, q, keys, stride, slots, places, out, partials, tokens, state):
+def attention_args(kernels, q, keys, stride, slots, places, out, partials, tokens, state, normalizers):
     return n.AttentionArgs(q.data_ptr(), keys, slots.data_ptr(), places.data_ptr(), 0 if out is None else out.data_ptr(), 0 if partials is None else partials.data_ptr(),
                            n.RowCount(0 if state is None else state.data_ptr(), len(q), 0), stride, q.shape[1], kernels.kv_heads * kernels.size, kernels.heads,
-                           kernels.kv_heads, tokens, 0, 1.4426950408889634 / kernels.size ** 0.5, 0)
-
-
-def scratch_of(kernels, queries, tokens):
-    """Poisoned: scores, partials of the scores, partials of the attention."""
-    sizes = queries * kernels.heads * bucket(tokens), queries * kernels.heads * 128 * 2, kernels.heads * 64 * (kernels.size + 2)
-    return [torch.full((size,), float('nan'), device='cuda') for size in sizes]
+                           kernels.kv_heads, tokens, 0, SCALE / kernels.size ** 0.5, len(normalizers), normalizers.data_ptr())
 
 
 def error(actual, expected):
@@ -113,6 +101,8 @@ def check(folder, storage, heads, kv_heads, size):
         scores = torch.einsum('rhd,thd->rht', q[:, :heads * size].view(rows, heads, size).double(), kept[:, 0]) / size ** 0.5
         scores.masked_fill_(torch.arange(tokens, device='cuda') > places.view(-1, 1, 1), -float('inf'))
         weights = scores.softmax(-1)
+        # From the newest row back.
+        normalizers = (scores.logsumexp(-1) * SCALE).flip(0).float().contiguous()
         expected = weights.mean((0, 1))
         expected_row = torch.einsum('ht,thd->hd', weights[-1], kept[:, 1])
         keys = cache.data_ptr() + cache.element_size() * 2 * width
@@ -120,23 +110,24 @@ def check(folder, storage, heads, kv_heads, size):
         # Some slots count as this step's; the results must not tell.
         for slot_count in (None, rows, rows + tokens):
             state = None if slot_count is None else torch.tensor([rows, tokens, 0, slot_count], device='cuda', dtype=torch.int32)
-            scores_there, partials_there, attention_partials = scratch_of(kernels, rows, tokens)
+            partials = torch.full((heads * 64 * (size + 2),), float('nan'), device='cuda')
             importance = torch.full((tokens,), float('nan'), device='cuda')
             out = torch.full((heads, size), float('nan'), device='cuda', dtype=kernels.dtype)
-            attention = attention_args(kernels, q, keys, cache[0].numel(), slots, places, None, None, tokens, state)
-            kernels.score(attention, rows, importance, (scores_there, partials_there))
+            left = torch.full((1, heads), float('nan'), device='cuda')
+            attention = attention_args(kernels, q, keys, cache[0].numel(), slots, places, None, None, tokens, state, normalizers)
+            kernels.score(attention, rows, importance)
             once = importance.clone()
-            kernels.score(attention, rows, importance, (scores_there, partials_there), accumulate=1)
+            kernels.score(attention, rows, importance, accumulate=1)
             # One row alone: the last.
             state_of_one = None if state is None else torch.tensor([1, tokens, 0, slot_count - rows + 1], device='cuda', dtype=torch.int32)
-            kernels.attend(attention_args(kernels, q[-1:], keys, cache[0].numel(), slots, places[-1:], out, attention_partials, tokens, state_of_one))
+            kernels.attend(attention_args(kernels, q[-1:], keys, cache[0].numel(), slots, places[-1:], out, partials, tokens, state_of_one, left))
             torch.cuda.synchronize()
-            errors = error(once, expected), error(out, expected_row)
+            errors = error(once, expected), error(out, expected_row), float((left[0] - normalizers[0]).abs().max())
             first = (once, out) if first is None else first
             same = torch.equal(once, importance) and torch.equal(once, first[0]) and torch.equal(out, first[1])
-            if not (errors[0] < 1e-4 and errors[1] < (1e-4 if storage == 'F32' else 4e-3) and same):
+            if not (errors[0] < 1e-4 and errors[1] < (1e-4 if storage == 'F32' else 4e-3) and errors[2] < 1e-4 and same):
                 wrong += 1
-                print(f'WRONG {folder} {storage} {heads}/{kv_heads} heads of {size}, {tokens} tokens, {rows} rows, slots {slot_count}: {errors[0]:.2e} {errors[1]:.2e} {"" if same else "other bits"}')
+                print(f'WRONG {folder} {storage} {heads}/{kv_heads} heads of {size}, {tokens} tokens, {rows} rows, slots {slot_count}: {errors[0]:.2e} {errors[1]:.2e} {errors[2]:.2e} {"" if same else "other bits"}')
     print(f'{storage} {heads}/{kv_heads} heads of {size}: {kernels.resources}', flush=True)
     return wrong
 
@@ -178,16 +169,16 @@ for tokens in arguments.tokens:
     state = torch.tensor([1, tokens, 0, int(slots[-1]) + 1], device='cuda', dtype=torch.int32)
     importance = torch.empty(tokens, device='cuda')
     for folder, kernels in compiled.items():
-        scores_there, partials_there, attention_partials = scratch_of(kernels, 1, tokens)
+        partials, normalizers = torch.empty(HEADS * 64 * (HEAD + 2), device='cuda'), torch.full((1, HEADS), 20.0, device='cuda')
 
         def args(layer, counts):
-            return attention_args(kernels, q, cache.data_ptr() + layer * layer_bytes, stride, slots, places, out, attention_partials, tokens, counts)
+            return attention_args(kernels, q, cache.data_ptr() + layer * layer_bytes, stride, slots, places, out, partials, tokens, counts, normalizers)
 
-        for blocks in arguments.score_blocks[:1] if kernels.is_before else arguments.score_blocks:
-            def score(counts, only_keys=False):
-                return time(lambda layer: kernels.score(args(layer, counts), 1, importance, (scores_there, partials_there), blocks, only_keys=only_keys))
-            splits = kernels.score_splits(tokens, 1, blocks)
-            report('score', tokens, (2 * tokens * WIDTH + 4 * tokens) / copy_rate, f'{folder}, {splits} splits', score(state), score(state, True), score(None))
+        for blocks in arguments.score_blocks:
+            def score(counts):
+                return time(lambda layer: kernels.score(args(layer, counts), 1, importance, blocks=blocks))
+            alone = score(state)
+            report('score', tokens, (2 * tokens * WIDTH + 4 * tokens) / copy_rate, f'{folder}, {blocks} blocks', alone, alone, score(None))
         for per_split in arguments.tokens_per_split:
             def attend(counts, only_rows=False):
                 return time(lambda layer: kernels.attend(args(layer, counts), per_split, only_rows))

@@ -99,14 +99,22 @@ internal static class AttentionRuns
             Bytes = (tokens * (double)shape.KeyValueBytes / 2) + (4.0 * tokens),
             Peer = "importance",
         };
-        var kernels = new ImportanceKernels(scene.Library, shape);
+        var attention = new AttentionKernels(scene.Library, shape, scene.Context.Device);
+        var kernels = new ImportanceKernels(scene.Library, shape, scene.Context.Device);
         RecordedRuns.Measure(scene, row, buffers =>
         {
-            AttentionArgs args = Args(scene, buffers, 1, tokens, isGathered: true);
+            // What the row's attention leaves: one layer's does for all, of which no time depends.
+            AttentionArgs args = Args(scene, buffers, 1, tokens, isGathered: true) with
+            {
+                Output = buffers.Empty(2L * shape.QueryWidth).Pointer,
+                Partials = buffers.Empty(Math.Max(256, attention.ScratchBytes(1, tokens))).Pointer,
+                NormalizedRows = 1,
+                Normalizers = buffers.Empty(4L * shape.Config.HeadCount).Pointer,
+            };
             args.Count = CountOnDevice(buffers, 1, tokens, isGathered: true);
+            attention.Launch(scene.Stream, args);
             ulong importance = buffers.Empty(4L * tokens).Pointer;
-            ulong scratch = buffers.Empty(kernels.ScratchBytes(1, tokens)).Pointer;
-            return layer => kernels.Launch(scene.Stream, args with { Keys = KeysOf(shape, args, layer) }, importance, scratch, 1, accumulate: false);
+            return layer => kernels.Launch(scene.Stream, args with { Keys = KeysOf(shape, args, layer) }, importance, 1, accumulate: false);
         });
     }
 

@@ -147,7 +147,7 @@ internal sealed partial class CudaOperations
         var memory = (CudaSequence)sequence;
         var space = (CudaWorkspace)workspace;
         AttentionArgs args = Attention(memory, space, rows, layer) with { Slots = memory.TokenSlots, Places = memory.ComputePlaces };
-        _importance.Launch(space.Stream, args, memory.Importance, space.Scratch(_importance.ScratchBytes(queries, memory.TokenCount)), queries, accumulate);
+        _importance.Launch(space.Stream, args, memory.Importance, queries, accumulate);
     }
 
     private static StepTokens Counts(in StepState state) => new(state.TokenCount, state.Rows, state.Revived);
@@ -181,6 +181,8 @@ internal sealed partial class CudaOperations
         KeyValueHeads = Shape.Config.KeyValueHeadCount,
         TokenCount = memory.TokenCount,
         Scale = (float)(Math.Log2(Math.E) / Math.Sqrt(Shape.Config.HeadSize)),
+        NormalizedRows = memory.NormalizedRows,
+        Normalizers = memory.Normalizers,
     };
 
     private void Attend(CudaWorkspace space, RowRange rows, AttentionArgs args) =>

@@ -44,7 +44,7 @@ internal sealed partial class CudaOperations : IOperations
         _select = new SelectKernels(library);
         _rope = new RopeCacheKernel(library, shape);
         _attention = new AttentionKernels(library, shape, context.Device);
-        _importance = new ImportanceKernels(library, shape);
+        _importance = new ImportanceKernels(library, shape, context.Device);
     }
 
     /// <summary>The device's context.</summary>

@@ -12,7 +12,8 @@ namespace LazyLlm.Native.Backends.Cuda;
 /// <item>K/V: a region per stage, [slot][layer of the stage][K, V][K/V heads x head size], grown with the slots, so that
 /// a position that a stage never computes costs it nothing;</item>
 /// <item>lists of 32-bit integers over the capacity: T's positions and slots, C's positions and slots, importance, and per
-/// stage <c>slotOf[position]</c>, -1 where there is none.</item>
+/// stage <c>slotOf[position]</c>, -1 where there is none; behind them, what the attention of the rows that score leaves to the
+/// importance.</item>
 /// </list>
 /// </summary>
 internal sealed class CudaSequence : ISequenceMemory
@@ -50,7 +51,7 @@ internal sealed class CudaSequence : ISequenceMemory
         CudaContext context = operations.Context;
         try
         {
-            _lists = new DeviceBuffer(context, StateBytes + ((SharedLists + plan.Stages.Length) * _listBytes), "a session's token lists");
+            _lists = new DeviceBuffer(context, ListsBytes + ((long)NormalizedRows * _shape.Config.HeadCount * sizeof(float)), "a session's token lists");
             _aux = new GrowableDeviceBuffer(context, (long)_capacity * _shape.Hidden * sizeof(float), "the Aux cache");
             foreach (Stage stage in plan.Stages)
             {
@@ -98,6 +99,12 @@ internal sealed class CudaSequence : ISequenceMemory
 
     /// <summary>Scratch of a selection by several blocks: <see cref="SelectKernels.SharedBytes"/> bytes.</summary>
     public ulong SelectionShared => _lists.At(256);
+
+    /// <summary>Newest rows whose attention leaves its normalizers: those that may score.</summary>
+    public int NormalizedRows => Plan.Stages.Length > 1 ? Math.Min(_capacity, Plan.Rule.ScoreQueries) : 0;
+
+    /// <summary>What the powers of two of their attention were divided by, as log2: from the newest row back, query heads each, float32.</summary>
+    public ulong Normalizers => _lists.At(ListsBytes);
 
     /// <summary>Aux rows by position.</summary>
     public ulong Aux => _aux.Pointer;
@@ -263,6 +270,8 @@ internal sealed class CudaSequence : ISequenceMemory
         _aux?.Dispose();
         _lists?.Dispose();
     }
+
+    private long ListsBytes => StateBytes + ((SharedLists + Plan.Stages.Length) * _listBytes);
 
     private ulong List(int index) => _lists.At(StateBytes + (index * _listBytes));
 

@@ -23,11 +23,6 @@ internal static class CudaSupport
         {
             throw Unsupported($"{config.HeadCount} query heads over {config.KeyValueHeadCount} K/V heads", "whole groups of query heads per K/V head");
         }
-
-        if (config.HeadCount > ImportanceKernels.MostHeads)
-        {
-            throw Unsupported($"{config.HeadCount:N0} query heads", $"up to {ImportanceKernels.MostHeads}");
-        }
     }
 
     /// <summary>Refuses sequences that are longer than the kernels can choose tokens from.</summary>

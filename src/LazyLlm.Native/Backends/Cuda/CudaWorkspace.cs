@@ -139,7 +139,7 @@ internal sealed class CudaWorkspace : IWorkspace
     {
         if (bytes > _scratch.MaxBytes)
         {
-            throw new DeviceMemoryException("scratch memory of a pass", bytes, _scratch.MaxBytes, "Let fewer rows score the tokens (the schedule's option 'queries'), or take a shorter prompt.");
+            throw new DeviceMemoryException("scratch memory of a pass", bytes, _scratch.MaxBytes, "Take a shorter prompt.");
         }
 
         _scratch.EnsureCapacity(bytes);

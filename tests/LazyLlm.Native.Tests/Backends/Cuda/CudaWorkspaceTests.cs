@@ -21,7 +21,7 @@ public sealed class CudaWorkspaceTests
         using var workspace = new CudaWorkspace(operations);
         ulong address = workspace.Scratch(1000);
         DeviceMemoryException error = Assert.Throws<DeviceMemoryException>(() => workspace.Scratch((1L << 32) + 1));
-        Assert.Contains("'queries'", error.Message, StringComparison.Ordinal);
+        Assert.Contains("shorter prompt", error.Message, StringComparison.Ordinal);
         Assert.Equal(address, workspace.Scratch(3000));
     }
 }

@@ -21,5 +21,6 @@ internal struct AttentionArgs
     public int TokenCount;
     public int Splits;
     public float Scale;
-    public int Reserved;
+    public int NormalizedRows;
+    public ulong Normalizers;
 }

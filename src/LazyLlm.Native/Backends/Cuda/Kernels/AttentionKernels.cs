@@ -6,7 +6,7 @@ using LazyLlm.Native.Models;
 namespace LazyLlm.Native.Backends.Cuda.Kernels;
 
 /// <summary>
-/// Launches attention_dense.cu, attention_sm90.cu and attention_gathered.cu, and is the one place that chooses between them. The
+/// Launches attention_dense.cu, attention_gathered.cu, attention_sm90.cu and attention_gathered_sm90.cu, and is the one place that chooses between them. The
 /// choice, and how K/V is split, depend on the sequence's own counts alone, rounded up to powers of two: so a sequence gets the
 /// same bits whether its stage is recorded or not, alone or in company.
 /// </summary>
@@ -33,8 +33,8 @@ internal sealed class AttentionKernels
 
     private const uint HopperThreads = 384;
     private const int HopperTile = 128;
-    private const int HopperTileCount = 5;
-    private const int HopperBarriers = 10;
+    private const int HopperStages = 2;
+    private const int HopperGatheredStages = 3;
 
     // Of K and V of the heads that are worked on at a time: less than half of the level-2 cache was the fastest.
     private const long HeadGroupBytes = 16L << 20;
@@ -45,6 +45,7 @@ internal sealed class AttentionKernels
     private readonly int _multiprocessors;
     private readonly Kernel? _dense;
     private readonly Kernel? _hopper;
+    private readonly Kernel? _hopperGathered;
     private readonly Kernel? _gathered;
     private readonly Kernel? _split;
 
@@ -59,7 +60,11 @@ internal sealed class AttentionKernels
             _dense = library.Get(DenseProgram(shape), "lazyllm_attend_dense");
             _gathered = library.Get(GatheredProgram(shape), "lazyllm_attend_gathered");
             _split = library.Get(GatheredProgram(shape), "lazyllm_attend_split");
-            _hopper = KernelVariant.TakesHopper(device.ComputeCapability) ? library.Get(HopperProgram(shape), "lazyllm_attend_sm90") : null;
+            if (KernelVariant.TakesHopper(device.ComputeCapability))
+            {
+                _hopper = library.Get(HopperProgram(shape), "lazyllm_attend_sm90");
+                _hopperGathered = library.Get(HopperGatheredProgram(shape), "lazyllm_attend_gathered_sm90");
+            }
         }
     }
 
@@ -72,7 +77,7 @@ internal sealed class AttentionKernels
         }
 
         return KernelVariant.TakesHopper(capability)
-            ? [DenseProgram(shape), GatheredProgram(shape), HopperProgram(shape)]
+            ? [DenseProgram(shape), GatheredProgram(shape), HopperProgram(shape), HopperGatheredProgram(shape)]
             : [DenseProgram(shape), GatheredProgram(shape)];
     }
 
@@ -82,6 +87,9 @@ internal sealed class AttentionKernels
         int group = shape.Config.HeadCount / shape.Config.KeyValueHeadCount;
         return Enumerable.Range(1, Math.Min(group, 8)).Last(count => group % count == 0);
     }
+
+    /// <summary>Threads of the row kernels that have eight numbers each of a head: LANES of attention_rows.cuh.</summary>
+    public static int LanesPerHead(DeviceShape shape) => (int)BitOperations.RoundUpToPowerOf2((uint)((shape.Config.HeadSize + 7) / 8));
 
     /// <summary>The variant of a source for a storage format, a head size and a group of heads.</summary>
     public static KernelProgram Variant(string source, DeviceShape shape) =>
@@ -100,7 +108,7 @@ internal sealed class AttentionKernels
             case AttentionKind.SplitTiles:
                 LaunchSplitTiles(stream, args);
                 break;
-            case AttentionKind.Hopper:
+            case AttentionKind.Hopper or AttentionKind.HopperGathered:
                 LaunchHopper(stream, args);
                 break;
             case AttentionKind.Tiles:
@@ -118,8 +126,9 @@ internal sealed class AttentionKernels
         int rows = args.Count.Limit;
         return _dense is null || rows <= 1 ? AttentionKind.Rows
             : rows <= MostSplitRows ? AttentionKind.SplitTiles
-            : _hopper is not null && args.Slots == 0 && args.Count.IsKnown ? AttentionKind.Hopper
-            : AttentionKind.Tiles;
+            : _hopper is null || !args.Count.IsKnown ? AttentionKind.Tiles
+            : args.Slots == 0 ? AttentionKind.Hopper
+            : AttentionKind.HopperGathered;
     }
 
     // Of Q, and two each of K and V; rows are padded.
@@ -134,6 +143,8 @@ internal sealed class AttentionKernels
     private static KernelProgram GatheredProgram(DeviceShape shape) => Variant("attention_gathered.cu", shape);
 
     private static KernelProgram HopperProgram(DeviceShape shape) => KernelVariant.ForHeads("attention_sm90.cu", shape);
+
+    private static KernelProgram HopperGatheredProgram(DeviceShape shape) => KernelVariant.ForHeads("attention_gathered_sm90.cu", shape);
 
     private int SplitsFor(int rows, int tokenCount)
     {
@@ -153,7 +164,13 @@ internal sealed class AttentionKernels
         {
             // Counts of so many rows are known.
             const int most = (int)LaunchConfig.MaxGridYZ;
-            LaunchRows(stream, args with { Count = RowCount.Of(most), TokenCount = args.Places == 0 ? args.TokenCount - rows + most : args.TokenCount });
+            LaunchRows(stream, args with
+            {
+                Count = RowCount.Of(most),
+                TokenCount = args.Places == 0 ? args.TokenCount - rows + most : args.TokenCount,
+                NormalizedRows = args.NormalizedRows - (rows - most),
+                Normalizers = args.Normalizers + ((ulong)(rows - most) * (ulong)args.Heads * sizeof(float)),
+            });
             LaunchRows(stream, args with
             {
                 Queries = args.Queries + (most * (ulong)args.RowStride * (ulong)_shape.ElementSize),
@@ -166,7 +183,7 @@ internal sealed class AttentionKernels
 
         uint groups = (uint)(_shape.Config.HeadCount / HeadsPerBlock(_shape));
         _rows.Launch(stream, new LaunchConfig((uint)args.Splits, groups, (uint)rows, RowThreads) { DependentLaunch = true }, args);
-        if (args.Splits > 1)
+        if (args.Splits > 1 || _dense is not null)
         {
             LaunchCombine(stream, args);
         }
@@ -199,19 +216,28 @@ internal sealed class AttentionKernels
         // A power of two cuts the heads of most models into equal groups.
         long headBytes = 2L * args.TokenCount * size * _shape.ElementSize;
         long groupedHeads = (long)BitOperations.RoundUpToPowerOf2((ulong)(HeadGroupBytes / headBytes) + 1) / 2;
+        // Of Q, and of K and V in rings; two barriers for each.
+        int tileCount = 1 + (2 * (args.Slots == 0 ? HopperStages : HopperGatheredStages));
         var config = new LaunchConfig(Math.Min(tiles, (uint)_multiprocessors), HopperThreads)
         {
-            SharedBytes = (uint)((HopperTileCount * HopperTile * panels * TensorMaps.BoxColumns * 2) + (HopperBarriers * sizeof(ulong))),
+            SharedBytes = (uint)(tileCount * ((HopperTile * panels * TensorMaps.BoxColumns * 2) + (2 * sizeof(ulong)))),
             DependentLaunch = true,
         };
-        ulong values = args.Keys + ((ulong)args.ValueOffset * (ulong)_shape.ElementSize);
-        _hopper!.Launch(stream, config, new AttentionSm90Args
+        var hopper = new AttentionSm90Args
         {
             Queries = TensorMaps.EncodeHeads(_shape.Storage, args.Queries, rows, args.Heads, size, args.RowStride, HopperTile),
-            Keys = TensorMaps.EncodeHeads(_shape.Storage, args.Keys, args.TokenCount, args.KeyValueHeads, size, args.SlotStride, HopperTile),
-            Values = TensorMaps.EncodeHeads(_shape.Storage, values, args.TokenCount, args.KeyValueHeads, size, args.SlotStride, HopperTile),
             Attention = args,
             HeadGroup = (int)Math.Min(args.Heads, Math.Max(1, groupedHeads) * (args.Heads / args.KeyValueHeads)),
-        });
+        };
+        if (args.Slots != 0)
+        {
+            _hopperGathered!.Launch(stream, config, hopper);
+            return;
+        }
+
+        ulong values = args.Keys + ((ulong)args.ValueOffset * (ulong)_shape.ElementSize);
+        hopper.Keys = TensorMaps.EncodeHeads(_shape.Storage, args.Keys, args.TokenCount, args.KeyValueHeads, size, args.SlotStride, HopperTile);
+        hopper.Values = TensorMaps.EncodeHeads(_shape.Storage, values, args.TokenCount, args.KeyValueHeads, size, args.SlotStride, HopperTile);
+        _hopper!.Launch(stream, config, hopper);
     }
 }

@@ -14,4 +14,7 @@ internal enum AttentionKind
 
     /// <summary>Many rows over slots in order on compute capability 9.0: the copy engine and <c>wgmma</c> (attention_sm90.cu).</summary>
     Hopper,
+
+    /// <summary>Many rows through a slot list on compute capability 9.0: gathered by threads, <c>wgmma</c> (attention_gathered_sm90.cu).</summary>
+    HopperGathered,
 }

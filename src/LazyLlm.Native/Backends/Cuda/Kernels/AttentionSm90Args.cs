@@ -3,7 +3,7 @@ using LazyLlm.Native.Interop.Cuda;
 
 namespace LazyLlm.Native.Backends.Cuda.Kernels;
 
-/// <summary>The mirror of <c>AttentionSm90Args</c> in attention_sm90.cu, whose size is a multiple of 64 as its tensor maps want it.</summary>
+/// <summary>The mirror of <c>AttentionSm90Args</c> in attention_sm90.cuh, whose size is a multiple of 64 as its tensor maps want it.</summary>
 [StructLayout(LayoutKind.Sequential, Size = 512)]
 internal struct AttentionSm90Args
 {

@@ -7,11 +7,7 @@ namespace LazyLlm.Native.Backends.Cuda.Kernels;
 internal struct ScoreArgs
 {
     public AttentionArgs Attention;
-    public ulong Scores;
-    public ulong Partials;
     public ulong Importance;
-    public int ScoreStride;
     public int Queries;
     public int Accumulate;
-    public int Reserved;
 }

@@ -91,11 +91,16 @@ public class AttentionKernelsTests
         }
     }
 
-    [Fact]
-    public void Importance_of_more_splits_than_a_warp_has_lanes() => Score(queries: 2, heads: (2, 1, 40));
-
-    [Fact]
-    public void Importance_of_more_keys_per_block_than_it_keeps_slots_of() => Score(queries: 9, heads: (48, 48, 16));
+    [Theory]
+    [InlineData(2, 2, 1, 40)] // several batches of keys at a time
+    [InlineData(9, 48, 48, 16)] // and threads that have none
+    [InlineData(2, 40, 40, 128)] // more heads than stand side by side, the last pass in part
+    public void Importance_takes_keys_and_heads_in_turns(int queries, int heads, int keyValueHeads, int headSize)
+    {
+        const int tokens = 2300;
+        using var scene = new Scene(TensorType.BFloat16, (heads, keyValueHeads, headSize), tokens, tokens + 11);
+        scene.Score(scene.Places(queries + 1, tokens), scene.Slots(tokens, tokens + 11), queries, accumulate: false);
+    }
 
     [Theory]
     [MemberData(nameof(Variants))]
@@ -150,13 +155,6 @@ public class AttentionKernelsTests
             KernelBench.AssertClose(expected[shape.QueryWidth..], cached[slot..(slot + (2 * shape.KeyValueWidth))], bench.Rounding, 1e-5);
             Assert.All(cached[(slot + (2 * shape.KeyValueWidth))..(slot + stride)], value => Assert.True(float.IsNaN(value)));
         }
-    }
-
-    private static void Score(int queries, (int Heads, int KeyValueHeads, int HeadSize) heads)
-    {
-        const int tokens = 2300;
-        using var scene = new Scene(TensorType.BFloat16, heads, tokens, tokens + 11);
-        scene.Score(scene.Places(queries + 1, tokens), scene.Slots(tokens, tokens + 11), queries, accumulate: false);
     }
 
     /// <summary>K and V of some slots, and what the kernels must make of them.</summary>
@@ -216,6 +214,14 @@ public class AttentionKernelsTests
             // Weights are rounded to the storage format before they meet V, and so is the result.
             float[] result = _bench.ReadStored(args.Output, count);
             KernelBench.AssertClose(expected, result, 2 * _bench.Rounding, (4 * _bench.Rounding) + 2e-6);
+            float[] normalizers = _bench.Read(args.Normalizers, args.NormalizedRows * args.Heads);
+            double[] logarithms =
+            [
+                .. Enumerable.Range(0, Math.Min(args.NormalizedRows, places.Length)).SelectMany(fromNewest => Enumerable.Range(0, args.Heads).Select(head =>
+                    double.Log2(Scores(places.Length - 1 - fromNewest, head, places[^(fromNewest + 1)], slots).Sum(score => double.Exp2(score * args.Scale))))),
+            ];
+            KernelBench.AssertClose(logarithms, normalizers[..logarithms.Length], 0, 2e-5);
+            Assert.All(normalizers[logarithms.Length..], value => Assert.True(float.IsNaN(value)));
 
             // With the counts on the device, as in a recorded stage: the same bits, whichever slots are said to be this step's.
             ulong again = _bench.StoredFloats(count);
@@ -226,14 +232,21 @@ public class AttentionKernelsTests
             if (kernels.KindOf(args) == kernels.KindOf(args with { Count = RowCount.AtMost(bucket, state) }))
             {
                 Assert.Equal(result, _bench.ReadStored(again, count));
+                Assert.Equal(normalizers, _bench.Read(args.Normalizers, normalizers.Length));
             }
         }
 
         public void Score(int[] places, int[] slots, int queries, bool accumulate)
         {
-            var kernels = new ImportanceKernels(_bench.Library, _shape);
+            var attention = new AttentionKernels(_bench.Library, _shape, _bench.Context.Device);
+            var kernels = new ImportanceKernels(_bench.Library, _shape, _bench.Context.Device);
             float[] before = _bench.Numbers(_tokens, 0.01f);
-            AttentionArgs args = Args(places, slots);
+            AttentionArgs args = Args(places, slots, queries) with
+            {
+                Output = _bench.StoredFloats(places.Length * _shape.QueryWidth),
+                Partials = _bench.Floats(Math.Max(1, attention.ScratchBytes(places.Length, _tokens) / sizeof(float))),
+            };
+            attention.Launch(_bench.Stream, args);
             float[] result = Launch(args);
             double[] expected = new double[_tokens];
             for (int row = places.Length - queries; row < places.Length; row++)
@@ -259,18 +272,17 @@ public class AttentionKernelsTests
             ulong state = _bench.Upload<StepState>([new StepState { Rows = places.Length, TokenCount = _tokens, SlotCount = places.Length + (_tokens / 2) }]);
             Assert.Equal(result, Launch(args with { Count = RowCount.AtMost(CudaWorkspace.TokenBucket(places.Length), state) }));
 
-            float[] Launch(AttentionArgs attention)
+            float[] Launch(AttentionArgs scoring)
             {
                 ulong importance = accumulate ? _bench.Upload(before) : _bench.Floats(_tokens);
-                ulong scratch = _bench.Floats(kernels.ScratchBytes(queries, _tokens) / sizeof(float));
-                kernels.Launch(_bench.Stream, attention, importance, scratch, queries, accumulate);
+                kernels.Launch(_bench.Stream, scoring, importance, queries, accumulate);
                 return _bench.Read(importance, _tokens);
             }
         }
 
         public void Dispose() => _bench.Dispose();
 
-        private AttentionArgs Args(int[] places, int[]? slots)
+        private AttentionArgs Args(int[] places, int[]? slots, int scoring = 3)
         {
             _queries = _bench.Numbers((long)places.Length * _shape.QueryKeyValueWidth);
             return new AttentionArgs
@@ -287,10 +299,21 @@ public class AttentionKernelsTests
                 KeyValueHeads = _shape.Config.KeyValueHeadCount,
                 TokenCount = _tokens,
                 Scale = (float)(Math.Log2(Math.E) / Math.Sqrt(_shape.Config.HeadSize)),
+                NormalizedRows = scoring,
+                Normalizers = _bench.Floats(scoring * _shape.Config.HeadCount),
             };
         }
 
         private double[] Weights(int row, int head, int place, int[]? slots)
+        {
+            double[] scores = Scores(row, head, place, slots);
+            double top = scores.Max();
+            double[] weights = [.. scores.Select(s => Math.Exp((s - top) / Math.Sqrt(_shape.Config.HeadSize)))];
+            double sum = weights.Sum();
+            return [.. weights.Select(w => w / sum)];
+        }
+
+        private double[] Scores(int row, int head, int place, int[]? slots)
         {
             int size = _shape.Config.HeadSize;
             int keyHead = head / (_shape.Config.HeadCount / _shape.Config.KeyValueHeadCount);
@@ -304,10 +327,7 @@ public class AttentionKernelsTests
                 }
             }
 
-            double top = scores.Max();
-            double[] weights = [.. scores.Select(s => Math.Exp((s - top) / Math.Sqrt(size)))];
-            double sum = weights.Sum();
-            return [.. weights.Select(w => w / sum)];
+            return scores;
         }
 
         private double[] Attention(int row, int head, int place, int[]? slots)
