@@ -10,7 +10,8 @@ namespace LazyLlm.Native.Backends.Cuda;
 /// </summary>
 internal sealed class CudaWeights : IDisposable
 {
-    private static readonly OperationName Loading = new("load_weights");
+    /// <summary>What loading is called in errors and profiles, on each thread that takes part.</summary>
+    internal static readonly OperationName Loading = new("load_weights");
 
     private readonly DeviceShape _shape;
     private readonly DeviceBuffer[] _layers;

@@ -1,4 +1,6 @@
 using System.Buffers;
+using System.Runtime.ExceptionServices;
+using System.Runtime.InteropServices;
 using LazyLlm.Native.Backends.Cuda.Execution;
 using LazyLlm.Native.Backends.Cuda.Memory;
 using LazyLlm.Native.Errors;
@@ -7,55 +9,67 @@ using LazyLlm.Native.Models;
 namespace LazyLlm.Native.Backends.Cuda;
 
 /// <summary>
-/// Brings weights to the GPU through a ring of pinned buffers: while some are on their way, others are filled from the file, several
-/// at a time, since one processor copies slower than a GPU's bus. Converts to the storage format and pads rows and columns with
-/// zeros on the way. Everything has been sent after <see cref="Finish"/>.
+/// Brings weights to the GPU, by threads that each fill a pinned buffer from the file, send it, and fill their other one while it is on
+/// its way: one processor copies slower than a GPU's bus. No thread waits for another's buffer, so pieces arrive in any order; their
+/// targets are disjoint. Converts to the storage format and pads rows and columns with zeros on the way. What is asked for is planned, and
+/// done when the threads come to it: sources are read until <see cref="Finish"/> returns, or <see cref="Dispose"/>. It belongs to one
+/// caller at a time, who leaves the stream alone meanwhile.
 /// </summary>
 internal sealed class WeightUploader : IDisposable
 {
     /// <summary>Rows of gate, then of up, that follow each other in the weights of SwiGLU.</summary>
     public const int AlternatingRows = 8;
 
-    private const int SlotBytes = 2 << 20;
-    private const int MostFillers = 16;
+    private const int LargestBuffer = 2 << 20;
+    private const int SmallestBuffer = 1 << 16;
+    private const int MostFillers = 12;
 
-    // Buffers that the copy engine works on while the others are filled.
-    private const int SlotsOnTheirWay = 3;
+    // Progress is worth waking the caller for no more often than this.
+    private const int Reports = 256;
 
     private readonly CudaStream _stream;
     private readonly TensorType _storage;
     private readonly long _totalBytes;
     private readonly IProgress<LoadProgress>? _progress;
     private readonly CancellationToken _cancellation;
-    private readonly int _fillers = Math.Clamp(Environment.ProcessorCount - 1, 1, MostFillers);
-    private readonly Slot[] _slots;
-    private long _slotBytes;
-    private long _taken;
-    private long _sent;
-    private long _bytesRead;
+    private readonly int _mostFillers;
 
-    public WeightUploader(CudaStream stream, TensorType storage, long totalBytes, IProgress<LoadProgress>? progress, CancellationToken cancellation)
+    // The caller's own.
+    private readonly List<Thread> _fillers = [];
+    private readonly List<StagingBuffer> _staging = [];
+    private long _bufferBytes;
+
+    // A copy and the mark behind it stand together in the stream.
+    private readonly Lock _sending = new();
+
+    // Guards what follows; pulsed when there is something to do, to report, or to end for.
+    private readonly object _gate = new();
+    private readonly Queue<Plan> _plans = [];
+    private ExceptionDispatchInfo? _failure;
+    private bool _isClosed;
+    private long _piecesLeft;
+    private long _bytesRead;
+    private long _nextReport;
+
+    /// <summary>Creates an uploader; threads and buffers come with the first pieces.</summary>
+    /// <param name="stream">Where copies are enqueued.</param>
+    /// <param name="storage">The format of matrices on the device.</param>
+    /// <param name="totalBytes">Bytes of all sources, for progress; a small model gets small buffers.</param>
+    /// <param name="progress">Told by <see cref="Finish"/>, on its caller's thread.</param>
+    /// <param name="cancellation">Heard before each piece.</param>
+    /// <param name="fillers">The most threads; null for what suits this machine.</param>
+    public WeightUploader(
+        CudaStream stream, TensorType storage, long totalBytes, IProgress<LoadProgress>? progress, CancellationToken cancellation, int? fillers = null)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(fillers ?? 1, 1);
         _stream = stream;
         _storage = storage;
         _totalBytes = totalBytes;
         _progress = progress;
         _cancellation = cancellation;
-        _slots = new Slot[_fillers + SlotsOnTheirWay];
-        _slotBytes = Math.Min(SlotBytes, Math.Max(1 << 16, totalBytes));
-        try
-        {
-            for (int i = 0; i < _slots.Length; i++)
-            {
-                _slots[i] = new Slot(new PinnedBuffer(stream.Context, _slotBytes, "staging of weights"));
-                _slots[i].Arrived = new CudaEvent(stream.Context);
-            }
-        }
-        catch
-        {
-            Dispose();
-            throw;
-        }
+        _mostFillers = fillers ?? Math.Clamp(Environment.ProcessorCount - 1, 1, MostFillers);
+        _bufferBytes = Math.Clamp(totalBytes, SmallestBuffer, LargestBuffer);
+        _nextReport = progress is null ? long.MaxValue : 1;
     }
 
     /// <summary>A matrix, padded with zeros to <paramref name="rows"/> x <paramref name="columns"/>.</summary>
@@ -68,12 +82,15 @@ internal sealed class WeightUploader : IDisposable
         int groupBytes = AlternatingRows * columns * TensorConversion.SizeOf(_storage);
         UploadRows(target, 2 * rows, columns, _storage, 2 * AlternatingRows, (row, count, to) =>
         {
+            long read = 0;
             for (int i = 0; i < count; i += AlternatingRows)
             {
                 int group = (row + i) / AlternatingRows;
-                ReadRows(group % 2 == 0 ? first : second, group / 2 * AlternatingRows, AlternatingRows, columns, _storage, to[..groupBytes]);
+                read += ReadRows(group % 2 == 0 ? first : second, group / 2 * AlternatingRows, AlternatingRows, columns, _storage, to[..groupBytes]);
                 to = to[groupBytes..];
             }
+
+            return read;
         });
     }
 
@@ -81,94 +98,221 @@ internal sealed class WeightUploader : IDisposable
     public void UploadNorm(ulong target, WeightTensor source, int columns) =>
         UploadRows(target, 1, columns, TensorType.Float32, 1, (row, count, to) => ReadRows(source, row, count, columns, TensorType.Float32, to));
 
-    /// <summary>Numbers as they are.</summary>
-    public void Upload(ulong target, ReadOnlySpan<float> numbers)
-    {
-        int piece = (int)(_slotBytes / sizeof(float));
-        while (!numbers.IsEmpty)
+    /// <summary>Numbers as they are, which stay as they are until they have been sent.</summary>
+    public void Upload(ulong target, ReadOnlyMemory<float> numbers) =>
+        UploadRows(target, numbers.Length, 1, TensorType.Float32, 1, (row, count, to) =>
         {
-            int count = Math.Min(piece, numbers.Length);
-            Slot slot = TakeSlot(target, (long)count * sizeof(float));
-            numbers[..count].CopyTo(slot.Buffer.AsSpan<float>(0, count));
-            target += (ulong)count * sizeof(float);
-            numbers = numbers[count..];
-        }
-    }
+            MemoryMarshal.AsBytes(numbers.Span.Slice(row, count)).CopyTo(to);
+            return 0;
+        });
 
-    /// <summary>Waits until everything has arrived.</summary>
+    /// <summary>Waits until everything has arrived; reports progress meanwhile.</summary>
+    /// <exception cref="Exception">What failed first; no piece has been started since.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public void Finish()
     {
-        SendAll();
+        while (WaitForReport() is { } read)
+        {
+            _progress!.Report(new LoadProgress(read, _totalBytes));
+        }
+
         _stream.Synchronize();
+        _progress?.Report(new LoadProgress(_bytesRead, _totalBytes));
+        _cancellation.ThrowIfCancellationRequested();
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        // After a failure some slots may still be filled, and copies may still be reading others.
-        for (; _sent < _taken; _sent++)
+        lock (_gate)
         {
-            _slots[_sent % _slots.Length].Filled.ContinueWith(static _ => { }, TaskScheduler.Default).Wait();
+            if (_isClosed)
+            {
+                return;
+            }
+
+            _isClosed = true;
+            Monitor.PulseAll(_gate);
+        }
+
+        // After a failure some still fill their buffers.
+        foreach (Thread filler in _fillers)
+        {
+            filler.Join();
         }
 
         try
         {
+            // Copies may still be reading others.
             _stream.Synchronize();
         }
         catch (DeviceException)
         {
-            // The failure that led here, or the next call to the device, says what is wrong; the slots go in any case.
+            // The failure that led here, or the next call to the device, says what is wrong; the buffers go in any case.
         }
 
-        foreach (Slot? slot in _slots)
+        foreach (StagingBuffer staging in _staging)
         {
-            slot?.Arrived?.Dispose();
-            slot?.Buffer.Dispose();
+            staging.Dispose();
         }
     }
 
-    private delegate void RowReader(int firstRow, int count, Span<byte> target);
+    /// <summary>Fills rows of the target from <paramref name="firstRow"/> on; returns how many bytes of the file that took.</summary>
+    private delegate long RowReader(int firstRow, int count, Span<byte> target);
 
     private void UploadRows(ulong target, int rows, int columns, TensorType type, int unit, RowReader read)
     {
+        _cancellation.ThrowIfCancellationRequested();
         int rowBytes = columns * TensorConversion.SizeOf(type);
-        int rowsPerSlot = (int)(_slotBytes / rowBytes) / unit * unit;
-        if (rowsPerSlot == 0)
+        _bufferBytes = Math.Max(_bufferBytes, (long)rowBytes * unit);
+        var plan = new Plan(target, rows, rowBytes, unit, _bufferBytes, read);
+        long left;
+        lock (_gate)
         {
-            ReplaceSlots((long)rowBytes * unit);
-            rowsPerSlot = unit;
+            ObjectDisposedException.ThrowIf(_isClosed, this);
+            _failure?.Throw();
+            if (rows == 0)
+            {
+                return;
+            }
+
+            _plans.Enqueue(plan);
+            _piecesLeft += plan.Pieces;
+            left = _piecesLeft;
+            Monitor.PulseAll(_gate);
         }
 
-        for (int row = 0; row < rows; row += rowsPerSlot)
+        while (_fillers.Count < Math.Min(_mostFillers, left))
         {
-            _cancellation.ThrowIfCancellationRequested();
-            int first = row;
-            int count = Math.Min(rowsPerSlot, rows - row);
-            Slot slot = TakeSlot(target + ((ulong)row * (ulong)rowBytes), (long)count * rowBytes);
-            slot.Filled = Task.Run(() => read(first, count, slot.Buffer.AsSpan<byte>(0, count * rowBytes)), CancellationToken.None);
+            StartFiller();
         }
     }
 
-    private void ReadRows(WeightTensor source, int row, int count, int columns, TensorType type, Span<byte> target)
+    private void StartFiller()
+    {
+        // Not of the thread pool: these wait for the device, and those of the pool compile kernels meanwhile.
+        StagingBuffer[] own = [new StagingBuffer(_stream.Context), new StagingBuffer(_stream.Context)];
+        var filler = new Thread(() => Work(own)) { IsBackground = true, Name = $"LazyLlm weights {_fillers.Count + 1}" };
+        filler.Start();
+        _fillers.Add(filler);
+        _staging.AddRange(own);
+    }
+
+    /// <summary>A filler's life: pieces, each through the buffer that has been on its way for longer, until there is an end to it.</summary>
+    private void Work(StagingBuffer[] own)
+    {
+        try
+        {
+            using OperationScope scope = OperationScope.Open(CudaWeights.Loading);
+            for (int turn = 0; TakePiece() is { } piece; turn ^= 1)
+            {
+                _cancellation.ThrowIfCancellationRequested();
+                long read = Bring(piece, own[turn]);
+                lock (_gate)
+                {
+                    _bytesRead += read;
+                    _piecesLeft--;
+                    if (_piecesLeft == 0 || _bytesRead >= _nextReport)
+                    {
+                        Monitor.PulseAll(_gate);
+                    }
+                }
+            }
+        }
+#pragma warning disable CA1031 // Whatever it is, Finish throws it to the caller; on this thread it would end the process.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            lock (_gate)
+            {
+                _failure ??= ExceptionDispatchInfo.Capture(e);
+                Monitor.PulseAll(_gate);
+            }
+        }
+    }
+
+    /// <summary>Waits for a piece that nobody else has taken; null once there is a failure or an end.</summary>
+    private Piece? TakePiece()
+    {
+        lock (_gate)
+        {
+            while (_failure is null && !_isClosed)
+            {
+                if (_plans.TryPeek(out Plan? plan))
+                {
+                    Piece piece = plan.Cut();
+                    if (plan.Pieces == 0)
+                    {
+                        _plans.Dequeue();
+                    }
+
+                    return piece;
+                }
+
+                Monitor.Wait(_gate);
+            }
+
+            return null;
+        }
+    }
+
+    private long Bring(Piece piece, StagingBuffer staging)
+    {
+        Plan plan = piece.Plan;
+        int bytes = piece.Rows * plan.RowBytes;
+        PinnedBuffer buffer = staging.Await(plan.BufferBytes);
+        long read = plan.Read(piece.FirstRow, piece.Rows, buffer.AsSpan<byte>(0, bytes));
+        lock (_sending)
+        {
+            _stream.Upload(plan.Target + ((ulong)piece.FirstRow * (ulong)plan.RowBytes), buffer, 0, bytes);
+            staging.MarkSent(_stream);
+        }
+
+        return read;
+    }
+
+    /// <summary>Waits for as much as is worth a report; returns the bytes read so far, or null when all is sent.</summary>
+    private long? WaitForReport()
+    {
+        lock (_gate)
+        {
+            while (_failure is null && _piecesLeft > 0 && _bytesRead < _nextReport)
+            {
+                Monitor.Wait(_gate);
+            }
+
+            _failure?.Throw();
+            if (_piecesLeft == 0)
+            {
+                return null;
+            }
+
+            _nextReport = _bytesRead + Math.Max(1, _totalBytes / Reports);
+            return _bytesRead;
+        }
+    }
+
+    /// <summary>Reads, converts and pads rows; returns how many bytes of the file they are.</summary>
+    private static long ReadRows(WeightTensor source, int row, int count, int columns, TensorType type, Span<byte> target)
     {
         int present = Math.Clamp(source.Rows - row, 0, count);
         int sourceBytes = source.Columns * source.ElementSize;
         int targetBytes = columns * TensorConversion.SizeOf(type);
-        Interlocked.Add(ref _bytesRead, (long)present * sourceBytes);
         target[(present * targetBytes)..].Clear();
         if (present == 0)
         {
-            return;
+            return 0;
         }
 
+        int bytes = present * sourceBytes;
         if (source.Type == type && source.Columns == columns)
         {
             source.Read((long)row * sourceBytes, target[..(present * targetBytes)]);
-            return;
+            return bytes;
         }
 
-        byte[] scratch = ArrayPool<byte>.Shared.Rent(present * sourceBytes);
-        source.Read((long)row * sourceBytes, scratch.AsSpan(0, present * sourceBytes));
+        byte[] scratch = ArrayPool<byte>.Shared.Rent(bytes);
+        source.Read((long)row * sourceBytes, scratch.AsSpan(0, bytes));
         int filled = source.Columns * TensorConversion.SizeOf(type);
         for (int i = 0; i < present; i++)
         {
@@ -178,67 +322,35 @@ internal sealed class WeightUploader : IDisposable
         }
 
         ArrayPool<byte>.Shared.Return(scratch);
+        return bytes;
     }
 
-    /// <summary>The next buffer, free to be filled; before that, sends the one that has been filled the longest if enough are.</summary>
-    private Slot TakeSlot(ulong target, long bytes)
+    /// <summary>Rows that follow each other on the device, and which of them nobody has taken yet: the first come first.</summary>
+    private sealed class Plan(ulong target, int rows, int rowBytes, int unit, long bufferBytes, RowReader read)
     {
-        if (_taken - _sent == _fillers)
+        // As many units of rows as a buffer holds.
+        private readonly int _rowsPerPiece = (int)(bufferBytes / rowBytes) / unit * unit;
+        private int _next;
+
+        public ulong Target => target;
+
+        public int RowBytes => rowBytes;
+
+        public long BufferBytes => bufferBytes;
+
+        public RowReader Read => read;
+
+        /// <summary>Pieces that nobody has taken yet.</summary>
+        public int Pieces => (int)(((long)rows - _next + _rowsPerPiece - 1) / _rowsPerPiece);
+
+        public Piece Cut()
         {
-            SendOldest();
-        }
-
-        Slot slot = _slots[_taken % _slots.Length];
-        slot.Arrived!.Synchronize();
-        slot.Target = target;
-        slot.Bytes = bytes;
-        slot.Filled = Task.CompletedTask;
-        _taken++;
-        return slot;
-    }
-
-    private void SendOldest()
-    {
-        Slot slot = _slots[_sent % _slots.Length];
-        slot.Filled.GetAwaiter().GetResult();
-        _sent++;
-        _stream.Upload(slot.Target, slot.Buffer, 0, slot.Bytes);
-        slot.Arrived!.Record(_stream);
-        _progress?.Report(new LoadProgress(Interlocked.Read(ref _bytesRead), _totalBytes));
-    }
-
-    private void SendAll()
-    {
-        while (_sent < _taken)
-        {
-            SendOldest();
+            var piece = new Piece(this, _next, Math.Min(_rowsPerPiece, rows - _next));
+            _next += piece.Rows;
+            return piece;
         }
     }
 
-    private void ReplaceSlots(long bytes)
-    {
-        SendAll();
-        foreach (Slot slot in _slots)
-        {
-            slot.Arrived!.Synchronize();
-            slot.Buffer.Dispose();
-            slot.Buffer = new PinnedBuffer(_stream.Context, bytes, "staging of weights");
-        }
-
-        _slotBytes = bytes;
-    }
-
-    /// <summary>A pinned buffer, what fills it, and where it goes.</summary>
-    private sealed class Slot(PinnedBuffer buffer)
-    {
-        public PinnedBuffer Buffer { get; set; } = buffer;
-
-        public CudaEvent? Arrived { get; set; }
-
-        public Task Filled { get; set; } = Task.CompletedTask;
-
-        public ulong Target { get; set; }
-
-        public long Bytes { get; set; }
-    }
+    /// <summary>Rows that go through a buffer at once.</summary>
+    private readonly record struct Piece(Plan Plan, int FirstRow, int Rows);
 }
