@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Checks gemm_sm90.cu against float64 samples, torch and the portable gemm.cu, and times it against torch.matmul
-(cuBLAS) on the shapes of Llama 2 7B.
+"""Checks gemm_sm90.cu against float64 samples, torch and the portable gemm.cu, and times it against torch (cuBLAS) on the shapes of
+Llama 2 7B: the product alone, and (`same`) with the float32 residual added where ours adds it.
 
     python3 bench/gpu/gemm.py [--out FOLDER] [--check-only] [--quick] [-D MACRO=VALUE ...]
 
@@ -55,6 +55,16 @@ def prepare(kernels, tile, x, w, out, epilogue):
     args.linear = linear(x, w, out, epilogue)
     grid = min(-(-m // tile[0]) * -(-rows // tile[1]), SMS)
     return lambda: n.launch(kernels[tile], (grid,), 128 + 2 * tile[0], shared_bytes(tile), args)
+
+
+def add_residual(residual, x, w):
+    """The product of torch that adds to a float32 residual in place; None where this version has none."""
+    run = lambda: torch.addmm(residual, x, w.T, out_dtype=torch.float32, out=residual)
+    try:
+        run()
+    except (RuntimeError, TypeError):
+        return None
+    return run
 
 
 def error(actual, expected):
@@ -117,21 +127,22 @@ if arguments.check_only or bad:
 
 kernels = loaded['BF16']
 result = {'device': torch.cuda.get_device_name(), 'torch': torch.__version__, 'defines': arguments.defines, 'rows': []}
-lengths = [512, 1434, 4096] if arguments.quick else [16, 17, 32, 64, 65, 128, 256, 512, 1024, 1434, 1971, 2868, 4096, 8192]
-print(f'{"product":<10}{"m":>6}{"torch us":>10}{"TFLOP/s":>9}' + ''.join('%10s' % ('%dx%d' % v) for v in VARIANTS) + f'{"best/torch":>12}')
+lengths = [512, 1434, 4096] if arguments.quick else [16, 17, 32, 64, 65, 128, 160, 192, 256, 320, 384, 512, 1024, 1434, 1971, 2868, 4096, 8192]
+print(f'{"product":<10}{"m":>6}{"torch us":>10}{"TFLOP/s":>9}{"same":>7}' + ''.join('%10s' % ('%dx%d' % v) for v in VARIANTS) + f'{"best/torch":>12}')
 for m in lengths:
     for name, rows, k, epilogue in (('qkv', 12288, 4096, STORE), ('o', 4096, 4096, ADD), ('gate_up', 22016, 4096, SWIGLU), ('down', 4096, 11008, ADD)):
         x = torch.randn(m, k, device='cuda', dtype=torch.bfloat16)
         w = torch.randn(rows, k, device='cuda', dtype=torch.bfloat16)
         out = torch.zeros(m, rows // 2 if epilogue == SWIGLU else rows, device='cuda', dtype=torch.float32 if epilogue == ADD else torch.bfloat16)
-        flop = 2 * m * rows * k
+        rate = lambda us: '-' if us is None else '%.0f' % (2 * m * rows * k / us / 1e6)
         peer = n.median_us(lambda: torch.nn.functional.linear(x, w))
-        row = {'product': name, 'm': m, 'n': rows, 'k': k, 'torch_us': peer}
+        same = add_residual(out, x, w) if epilogue == ADD else None
+        row = {'product': name, 'm': m, 'n': rows, 'k': k, 'torch_us': peer, 'torch_same_us': n.median_us(same) if same else None}
         for variant in VARIANTS:
             row['%dx%d' % variant] = n.median_us(prepare(kernels, variant, x, w, out, epilogue))
         row['torch_again_us'] = n.median_us(lambda: torch.nn.functional.linear(x, w))
         result['rows'].append(row)
         best = min(row['%dx%d' % v] for v in VARIANTS)
-        print(f'{name:<10}{m:>6}{peer:>10.1f}{flop / peer / 1e6:>9.0f}' + ''.join('%10.0f' % (flop / row['%dx%d' % v] / 1e6) for v in VARIANTS) + f'{peer / best:>12.3f}', flush=True)
-        del x, w, out
+        print(f'{name:<10}{m:>6}{peer:>10.1f}{rate(peer):>9}{rate(row["torch_same_us"]):>7}' + ''.join('%10s' % rate(row['%dx%d' % v]) for v in VARIANTS) + f'{peer / best:>12.3f}', flush=True)
+        del x, w, out, same
 json.dump(result, open(os.path.join(arguments.out, 'gemm.json'), 'w'), indent=1)

@@ -24,10 +24,7 @@ internal sealed class LinearKernels
     private const int SingleColumns = 1024;
     private const int MostSingleColumns = 40960;
 
-    // Measured (bench/gpu/gemm.py).
-    private const int MostRowsBySmallTile = 128;
-
-    // What a tile costs beside its products, in columns of each row: where a ring fills and its sums are written. Measured.
+    // What a tile costs beside its steps, in columns of each row: where a ring fills and its sums are written. Measured (bench/gpu/gemm.py).
     private const int HopperTileCost = 20;
 
     // Rows of gemv.cu's kernels.
@@ -203,20 +200,14 @@ internal sealed class LinearKernels
     /// <summary>The tile that takes the least time, as its place among <paramref name="tiles"/>.</summary>
     private int ChooseTile(in LinearArgs args, HopperTile[] tiles)
     {
-        // All blocks take a tile each round, and a tile's time grows with its size: a larger one reads less for each output, a
-        // smaller one may leave fewer blocks idle in the last round. Tiles of 64 rows are for few: what the copy engine fills
-        // with zeros takes its time too, but one warpgroup alone does not keep the matrix units busy.
+        // All blocks take a tile each round: a larger one reads less for each output, a smaller one may leave fewer blocks idle in the
+        // last round.
         int choice = 0;
         uint least = uint.MaxValue;
         for (int i = 0; i < tiles.Length; i++)
         {
-            if (tiles[i].Rows == 64 && args.Count.Limit > MostRowsBySmallTile)
-            {
-                continue;
-            }
-
             uint rounds = (Tiles(args, tiles[i]) + (uint)_multiprocessors - 1) / (uint)_multiprocessors;
-            uint cost = rounds * (uint)(tiles[i].Rows * (tiles[i].Columns + HopperTileCost));
+            uint cost = rounds * tiles[i].Cost;
             if (cost < least)
             {
                 (choice, least) = (i, cost);
@@ -251,6 +242,13 @@ internal sealed class LinearKernels
                 return (uint)(stages * (stageBytes + (2 * sizeof(ulong))));
             }
         }
+
+        /// <summary>
+        /// About the clocks of a multiprocessor that a step of 64 along k takes, with the tile's share of what else it costs. The matrix units
+        /// take 32 products of a row and a column in a clock. Shared memory takes 128 bytes: the step once as it is copied in, and for
+        /// each warpgroup its 64 rows and all columns as they are read. With 256 columns both take as long, with fewer shared memory.
+        /// </summary>
+        public uint Cost => (uint)(Math.Max(Rows * Columns / 32, Rows + Columns + (Rows / 64 * (64 + Columns))) + (Rows * HopperTileCost / 32));
 
         /// <summary>As the kernels' names have it.</summary>
         public override string ToString() => $"{Rows}x{Columns}";
