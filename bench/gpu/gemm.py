@@ -135,12 +135,12 @@ for m in lengths:
         w = torch.randn(rows, k, device='cuda', dtype=torch.bfloat16)
         out = torch.zeros(m, rows // 2 if epilogue == SWIGLU else rows, device='cuda', dtype=torch.float32 if epilogue == ADD else torch.bfloat16)
         rate = lambda us: '-' if us is None else '%.0f' % (2 * m * rows * k / us / 1e6)
-        peer = n.median_us(lambda: torch.nn.functional.linear(x, w))
         same = add_residual(out, x, w) if epilogue == ADD else None
-        row = {'product': name, 'm': m, 'n': rows, 'k': k, 'torch_us': peer, 'torch_same_us': n.median_us(same) if same else None}
-        for variant in VARIANTS:
-            row['%dx%d' % variant] = n.median_us(prepare(kernels, variant, x, w, out, epilogue))
-        row['torch_again_us'] = n.median_us(lambda: torch.nn.functional.linear(x, w))
+        peers = [lambda: torch.nn.functional.linear(x, w)] + [same] * (same is not None)
+        times = n.medians_us(peers + [prepare(kernels, variant, x, w, out, epilogue) for variant in VARIANTS])
+        peer = times[0]
+        row = {'product': name, 'm': m, 'n': rows, 'k': k, 'torch_us': peer, 'torch_same_us': times[1] if same else None}
+        row.update(zip(('%dx%d' % variant for variant in VARIANTS), times[len(peers):]))
         result['rows'].append(row)
         best = min(row['%dx%d' % v] for v in VARIANTS)
         print(f'{name:<10}{m:>6}{peer:>10.1f}{rate(peer):>9}{rate(row["torch_same_us"]):>7}' + ''.join('%10s' % rate(row['%dx%d' % v]) for v in VARIANTS) + f'{peer / best:>12.3f}', flush=True)

@@ -78,14 +78,6 @@ public class MemoryPlanTests
     }
 
     [Fact]
-    public void More_heads_than_scores_are_averaged_over_are_refused_by_name()
-    {
-        CudaSupport.Check(KernelBench.Config(64, 64, 512, 512, 8));
-        DeviceException error = Assert.Throws<DeviceException>(() => CudaSupport.Check(KernelBench.Config(64, 64, 513, 513, 8)));
-        Assert.Contains("513 query heads; they support up to 512", error.Message, StringComparison.Ordinal);
-    }
-
-    [Fact]
     public void A_context_that_tokens_cannot_be_chosen_from_is_refused_by_name()
     {
         CudaSupport.CheckContext(2_097_152);
