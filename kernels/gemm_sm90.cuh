@@ -99,7 +99,6 @@ template <int TileM, int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Ar
     }
     __syncthreads();
     launch_dependents();
-    wait_for_dependencies();
 
     const i32 rows = row_count(linear.count);
     const i32 tiles_m = (rows + TileM - 1) / TileM;
@@ -113,17 +112,31 @@ template <int TileM, int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Ar
             give_registers<24>();
         if (threadIdx.x == 0)
         {
+            // Weights wait for no kernel: those of the first steps are on their way while the kernels before end.
+            i32 early = (i32)blockIdx.x < tiles_m * tiles_n ? (depth < stages ? depth : stages) : 0;
+            for (i32 k = 0; k < early; k++)
+            {
+                i32 tile_m, tile_n;
+                find_tile<TileM>((i32)blockIdx.x, tiles_m, tiles_n, tile_m, tile_n);
+                mbarrier_arrive_expecting(&ring.full[k], (u32)sizeof(Stage<TileM, TileN>));
+                tma_load_2d(ring.stages[k].weights, &args.weights, k * TILE_K, tile_n * TileN, &ring.full[k]);
+            }
+            wait_for_dependencies();
             for (i32 tile = (i32)blockIdx.x; tile < tiles_m * tiles_n; tile += (i32)gridDim.x)
             {
                 i32 tile_m, tile_n;
                 find_tile<TileM>(tile, tiles_m, tiles_n, tile_m, tile_n);
                 for (i32 k = 0; k < depth; k++)
                 {
-                    // The first round finds every stage empty: the phase before the first counts as over.
-                    mbarrier_wait(&ring.empty[place.stage], place.parity ^ 1u);
-                    mbarrier_arrive_expecting(&ring.full[place.stage], (u32)sizeof(Stage<TileM, TileN>));
+                    if (early > 0)
+                        early--;
+                    else
+                    {
+                        mbarrier_wait(&ring.empty[place.stage], place.parity ^ 1u);
+                        mbarrier_arrive_expecting(&ring.full[place.stage], (u32)sizeof(Stage<TileM, TileN>));
+                        tma_load_2d(ring.stages[place.stage].weights, &args.weights, k * TILE_K, tile_n * TileN, &ring.full[place.stage]);
+                    }
                     tma_load_2d(ring.stages[place.stage].input, &args.input, k * TILE_K, tile_m * TileM, &ring.full[place.stage]);
-                    tma_load_2d(ring.stages[place.stage].weights, &args.weights, k * TILE_K, tile_n * TileN, &ring.full[place.stage]);
                     next_stage<stages>(place);
                 }
             }
@@ -133,6 +146,7 @@ template <int TileM, int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Ar
 
     if constexpr (TileM > 64)
         take_registers<TileM == 192 ? 160 : 240>();
+    wait_for_dependencies();
     const i32 half = warpgroup - 1;
     for (i32 tile = (i32)blockIdx.x; tile < tiles_m * tiles_n; tile += (i32)gridDim.x)
     {
