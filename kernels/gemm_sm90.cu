@@ -96,6 +96,11 @@ LAZYLLM_KERNEL(lazyllm_gemm_sm90_128x64, GemmSm90Args, GEMM_THREADS(128), 1)
     gemm<128, 64>(args);
 }
 
+LAZYLLM_KERNEL(lazyllm_gemm_sm90_64x192, GemmSm90Args, GEMM_THREADS(64), 1)
+{
+    gemm<64, 192>(args);
+}
+
 LAZYLLM_KERNEL(lazyllm_gemm_sm90_64x128, GemmSm90Args, GEMM_THREADS(64), 1)
 {
     gemm<64, 128>(args);

@@ -13,7 +13,7 @@ import torch
 
 import nvrtc as n
 
-VARIANTS = ((128, 256), (128, 192), (128, 128), (128, 64), (192, 256), (64, 128), (64, 64))
+VARIANTS = ((128, 256), (128, 192), (128, 128), (128, 64), (192, 256), (64, 192), (64, 128), (64, 64))
 SMALL_SHARED = 6 * 96 * 128  # of gemm.cu
 STORE, ADD, SWIGLU, FLOAT = range(4)
 parser = argparse.ArgumentParser()
@@ -50,7 +50,8 @@ def prepare(kernels, tile, x, w, out, epilogue):
     kind = n.BF16 if x.dtype == torch.bfloat16 else n.F16
     (m, k), rows = x.shape, w.shape[0]
     args = n.aligned(n.GemmSm90Args)
-    args.input = n.tensor_map(x.data_ptr(), kind, (k, m), (2 * k,), (64, tile[0]))
+    # Whole tiles: behind the rows lie others.
+    args.input = n.tensor_map(x.data_ptr(), kind, (k, -(-m // tile[0]) * tile[0]), (2 * k,), (64, tile[0]))
     args.weights = n.tensor_map(w.data_ptr(), kind, (k, rows), (2 * k,), (64, tile[1]))
     args.linear = linear(x, w, out, epilogue)
     grid = min(-(-m // tile[0]) * -(-rows // tile[1]), SMS)
@@ -67,12 +68,18 @@ def add_residual(residual, x, w):
     return run
 
 
+def with_spare_rows(m, k, dtype):
+    """An input; what lies behind it must not matter."""
+    whole = torch.full((m + 191, k), float('nan'), device='cuda', dtype=dtype)
+    return whole[:m].normal_()
+
+
 def error(actual, expected):
     return float((actual.double() - expected).norm() / expected.norm())
 
 
 def check(kernels, portable, dtype, m, rows, k):
-    x = torch.randn(m, k, device='cuda', dtype=dtype)
+    x = with_spare_rows(m, k, dtype)
     w = torch.randn(rows, k, device='cuda', dtype=dtype) / k ** 0.5
     exact = x.double() @ w.double().T
     before = torch.randn(m, rows, device='cuda')
@@ -131,7 +138,7 @@ lengths = [512, 1434, 4096] if arguments.quick else [16, 17, 32, 64, 65, 128, 16
 print(f'{"product":<10}{"m":>6}{"torch us":>10}{"TFLOP/s":>9}{"same":>7}' + ''.join('%10s' % ('%dx%d' % v) for v in VARIANTS) + f'{"best/torch":>12}')
 for m in lengths:
     for name, rows, k, epilogue in (('qkv', 12288, 4096, STORE), ('o', 4096, 4096, ADD), ('gate_up', 22016, 4096, SWIGLU), ('down', 4096, 11008, ADD)):
-        x = torch.randn(m, k, device='cuda', dtype=torch.bfloat16)
+        x = with_spare_rows(m, k, torch.bfloat16)
         w = torch.randn(rows, k, device='cuda', dtype=torch.bfloat16)
         out = torch.zeros(m, rows // 2 if epilogue == SWIGLU else rows, device='cuda', dtype=torch.float32 if epilogue == ADD else torch.bfloat16)
         rate = lambda us: '-' if us is None else '%.0f' % (2 * m * rows * k / us / 1e6)

@@ -46,7 +46,7 @@ internal static class ProductKernels
                 scene.Measure(row, buffers =>
                 {
                     DeviceBuffer weights = buffers.Random(copies * weightBytes);
-                    ulong input = buffers.Random(2L * m * k).Pointer;
+                    ulong input = buffers.Random(2L * (m + LinearKernels.SpareRows) * k).Pointer;
                     ulong output = buffers.Random(4L * m * written).Pointer;
                     int run = 0;
                     return new KernelRun(() => kernels.Launch(scene.Stream, new LinearArgs

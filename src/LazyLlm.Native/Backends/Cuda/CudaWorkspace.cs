@@ -1,4 +1,5 @@
 using LazyLlm.Native.Backends.Cuda.Execution;
+using LazyLlm.Native.Backends.Cuda.Kernels;
 using LazyLlm.Native.Backends.Cuda.Memory;
 using LazyLlm.Native.Errors;
 
@@ -111,7 +112,7 @@ internal sealed class CudaWorkspace : IWorkspace
 
         for (int i = 0; i < _rows.Length; i++)
         {
-            _rows[i].EnsureCapacity(rows * RowBytes(i));
+            _rows[i].EnsureCapacity((rows + LinearKernels.SpareRows) * RowBytes(i));
         }
     }
 
@@ -223,7 +224,7 @@ internal sealed class CudaWorkspace : IWorkspace
         {
             for (int i = 0; i < names.Length; i++)
             {
-                reserved[i] = new GrowableDeviceBuffer(_operations.Context, rows * RowBytes(i), names[i]);
+                reserved[i] = new GrowableDeviceBuffer(_operations.Context, (rows + LinearKernels.SpareRows) * RowBytes(i), names[i]);
             }
         }
         catch

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using LazyLlm.Native.Backends.Cuda;
 using LazyLlm.Native.Backends.Cuda.Compilation;
 using LazyLlm.Native.Backends.Cuda.Execution;
+using LazyLlm.Native.Backends.Cuda.Kernels;
 using LazyLlm.Native.Backends.Cuda.Memory;
 using LazyLlm.Native.Models;
 using Xunit;
@@ -91,6 +92,14 @@ internal sealed class KernelBench : IDisposable
 
     /// <summary>Numbers on the device in the storage format.</summary>
     public ulong Stored(float[] numbers) => Upload<byte>(ToBytes(numbers));
+
+    /// <summary>Rows of a product's input in the storage format, and behind them those that it may read, all NaN.</summary>
+    public ulong StoredInput(float[] numbers, int columns)
+    {
+        ulong address = StoredFloats(numbers.Length + ((long)LinearKernels.SpareRows * columns));
+        Stream.UploadNow<byte>(address, ToBytes(numbers));
+        return address;
+    }
 
     /// <summary>Numbers on the device as they are.</summary>
     public ulong Upload<T>(ReadOnlySpan<T> numbers)

@@ -11,7 +11,10 @@ internal sealed class LinearKernels
     /// <summary>The most rows of the product that streams the weights: those of several sequences, of few rows each.</summary>
     public const int MaxStreamedRows = 8;
 
-    // Of one sequence: with more the matrix units are faster. Measured (bench/gpu/few_rows.py and gemm.py).
+    /// <summary>Rows of memory behind a product's input that it may read, whatever stands there: whole tiles, of up to 192 rows.</summary>
+    public const int SpareRows = 191;
+
+    // Of one sequence: with more the matrix units are faster, on Hopper with more than one. Measured (bench/gpu/few_rows.py and gemm.py).
     private const int MostOwnStreamedRows = 4;
 
     private const int GemvWarps = 4;
@@ -27,10 +30,13 @@ internal sealed class LinearKernels
     // What a tile costs beside its steps, in columns of each row: where a ring fills and its sums are written. Measured (bench/gpu/gemm.py).
     private const int HopperTileCost = 20;
 
+    // In hundredths. Measured.
+    private const int LoneWarpgroupCost = 150;
+
     // Rows of gemv.cu's kernels.
     private static readonly int[] StreamedRows = [1, 4, 8];
 
-    private static readonly HopperTile[] HopperTiles = [new(128, 256), new(192, 256), new(128, 192), new(128, 128), new(128, 64), new(64, 128), new(64, 64)];
+    private static readonly HopperTile[] HopperTiles = [new(128, 256), new(192, 256), new(128, 192), new(128, 128), new(128, 64), new(64, 192), new(64, 128), new(64, 64)];
 
     // Whole heads of 64 or 128 numbers. With 192 rows the turning would need more registers than there are.
     private static readonly HopperTile[] TurningTiles = [new(128, 256), new(128, 128), new(64, 128)];
@@ -89,7 +95,7 @@ internal sealed class LinearKernels
 
     /// <summary>How a product of so many rows of one sequence is computed.</summary>
     public LinearKind KindOf(int rows) =>
-        rows <= MostOwnStreamedRows ? LinearKind.Streamed : _hopper is not null ? LinearKind.Hopper : LinearKind.Portable;
+        rows <= (_hopper is null ? MostOwnStreamedRows : 1) ? LinearKind.Streamed : _hopper is not null ? LinearKind.Hopper : LinearKind.Portable;
 
     /// <summary>Whether the product of so many rows can norm its input and turn Q and K by itself (<see cref="LaunchSingle"/>).</summary>
     public bool IsSingle(RowCount count) => count.Limit == 1 && _single is not null;
@@ -222,7 +228,9 @@ internal sealed class LinearKernels
         return new LaunchConfig(Math.Min(Tiles(args, tile), (uint)_multiprocessors), tile.Threads) { SharedBytes = tile.SharedBytes, DependentLaunch = true };
     }
 
-    private CuTensorMap InputMap(in LinearArgs args, HopperTile tile) => TensorMaps.Encode(_shape.Storage, args.Input, args.Count.Limit, args.K, tile.Rows);
+    /// <summary>Of whole tiles of rows: what the copy engine would fill with zeros takes twice the time of rows that are there.</summary>
+    private CuTensorMap InputMap(in LinearArgs args, HopperTile tile) =>
+        TensorMaps.Encode(_shape.Storage, args.Input, (int)Tiles(args.Count.Limit, tile.Rows) * tile.Rows, args.K, tile.Rows);
 
     private CuTensorMap WeightMap(in LinearArgs args, HopperTile tile) => TensorMaps.Encode(_shape.Storage, args.Weights, args.N, args.K, tile.Columns);
 
@@ -247,8 +255,16 @@ internal sealed class LinearKernels
         /// About the clocks of a multiprocessor that a step of 64 along k takes, with the tile's share of what else it costs. The matrix units
         /// take 32 products of a row and a column in a clock. Shared memory takes 128 bytes: the step once as it is copied in, and for
         /// each warpgroup its 64 rows and all columns as they are read. With 256 columns both take as long, with fewer shared memory.
+        /// One warpgroup alone leaves both idle between its steps.
         /// </summary>
-        public uint Cost => (uint)(Math.Max(Rows * Columns / 32, Rows + Columns + (Rows / 64 * (64 + Columns))) + (Rows * HopperTileCost / 32));
+        public uint Cost
+        {
+            get
+            {
+                int step = Math.Max(Rows * Columns / 32, Rows + Columns + (Rows / 64 * (64 + Columns)));
+                return (uint)((Rows == 64 ? step * LoneWarpgroupCost / 100 : step) + (Rows * HopperTileCost / 32));
+            }
+        }
 
         /// <summary>As the kernels' names have it.</summary>
         public override string ToString() => $"{Rows}x{Columns}";

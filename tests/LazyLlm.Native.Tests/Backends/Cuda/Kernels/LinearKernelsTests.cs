@@ -249,7 +249,7 @@ public class LinearKernelsTests
         ulong[] outputs = [bench.StoredFloats(rows * width), bench.StoredFloats(rows * width)];
         var product = new LinearArgs
         {
-            Input = bench.Stored(bench.Numbers((long)rows * hidden)),
+            Input = bench.StoredInput(bench.Numbers((long)rows * hidden), hidden),
             Weights = bench.Stored(bench.Numbers((long)width * hidden)),
             Output = outputs[0],
             Count = RowCount.Of(rows),
@@ -309,7 +309,7 @@ public class LinearKernelsTests
         var kernels = new LinearKernels(bench.Library, bench.Shape(64), bench.Context.Device);
         var args = new LinearArgs
         {
-            Input = bench.Stored(input),
+            Input = bench.StoredInput(input, size.K),
             Weights = bench.Stored(weights),
             Output = output,
             Count = count ?? RowCount.Of(size.Rows),
