@@ -11,10 +11,11 @@
 
 struct GemmRopeSm90Args
 {
-    TensorMap input;   // rows x k, boxes of TileM x 64
+    TensorMap input;   // rows x k, boxes of tile_rows x 64
     TensorMap weights; // n x k, boxes of TileN x 64
     LinearArgs linear; // n = (heads + 2 kv_heads) head size; output: QKV rows
     TurnArgs turn;
+    i32 tile_rows;     // of a tile, TileM at most
 };
 
 #if HEAD_SIZE % 64 == 0
@@ -44,7 +45,7 @@ LAZYLLM_DEVICE void write_eight(Stored *target, u32 (&words)[4])
         *reinterpret_cast<uint4 *>(target + 8 * (threadIdx.x % 4)) = make_uint4(words[0], words[1], words[2], words[3]);
 }
 
-template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &args, const float (&sums)[TileN / 2], i32 rows, i32 first_row, i32 first_column)
+template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &args, const float (&sums)[TileN / 2], i32 end, i32 first_row, i32 first_column)
 {
     const TurnArgs &turning = args.turn;
     const i32 all_heads = turning.heads + 2 * turning.kv_heads;
@@ -53,9 +54,9 @@ template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &a
 #pragma unroll
     for (int half = 0; half < 2; half++)
     {
-        // Rows beyond the last take part in the exchange among four lanes, and write nothing.
+        // Rows from the end on take part in the exchange among four lanes, and write nothing.
         const i32 row = first_row + (i32)threadIdx.x % 32 / 4 + 8 * half;
-        const bool is_inside = row < rows;
+        const bool is_inside = row < end;
         const i32 slot = is_inside ? turning.slots[row] : 0;
         const i64 angles = (i64)(is_inside ? turning.positions[row] : 0) * (HEAD_SIZE / 2) + 2 * (threadIdx.x % 4);
 #pragma unroll

@@ -4,9 +4,10 @@
 
 struct GemmSm90Args
 {
-    TensorMap input;   // rows x k, boxes of TileM x 64
+    TensorMap input;   // rows x k, boxes of tile_rows x 64
     TensorMap weights; // n x k, boxes of TileN x 64
     LinearArgs linear;
+    i32 tile_rows;     // of a tile, TileM at most
 };
 
 /// A row's numbers (those of `half`) to 16-bit output: four lanes exchange theirs, so that each writes 16 bytes at a time.
@@ -57,14 +58,14 @@ template <int TileN, bool IsAdded> LAZYLLM_DEVICE void write_floats(const Linear
     }
 }
 
-template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &args, const float (&sums)[TileN / 2], i32 rows, i32 first_row, i32 first_column)
+template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &args, const float (&sums)[TileN / 2], i32 end, i32 first_row, i32 first_column)
 {
     const LinearArgs &linear = args.linear;
 #pragma unroll
     for (int half = 0; half < 2; half++)
     {
         const i32 row = first_row + (i32)threadIdx.x % 32 / 4 + 8 * half;
-        const i64 start = row < rows ? (i64)row * linear.output_stride : -1;
+        const i64 start = row < end ? (i64)row * linear.output_stride : -1;
         if (linear.epilogue == EPILOGUE_STORE)
             write_stored<TileN, false>(linear, sums, half, start, first_column);
         else if (linear.epilogue == EPILOGUE_SWIGLU)

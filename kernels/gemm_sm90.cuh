@@ -1,10 +1,10 @@
 // The product of many rows on compute capability 9.0: sums = input · weights^T by the copy engine (TMA) and wgmma. What becomes of a
 // tile's sums is said by the sources that include this: gemm_sm90.cu and gemm_rope_sm90.cu.
 //
-// Shapes as in linear.cuh. Rows and n need not be multiples of the tile, nor k of its
-// depth: the copy engine fills with zeros, and what lies outside is not written.
+// Shapes as in linear.cuh. n need not be a multiple of the tile, nor k of its depth: the copy engine fills with zeros. Rows are cut in
+// tiles of about the same number, a multiple of eight; the last may reach behind the last row, to what may be anything.
 //
-// A block stays on its multiprocessor and takes tiles of TileM rows by TileN outputs in turn, neighbours in both
+// A block stays on its multiprocessor and takes tiles of up to TileM rows by TileN outputs in turn, neighbours in both
 // directions at the same time, so that the level-2 cache serves both matrices. One warpgroup copies: pieces of both
 // matrices, 64 columns deep, into a ring of stages, whose barriers count bytes in and readers out. TileM / 64 warpgroups multiply 64
 // rows each from shared memory into registers, and write while the ring fills for the next tile. Registers move from the copier
@@ -76,10 +76,11 @@ LAZYLLM_DEVICE void multiply_halves(float (&sums)[128], u64 input, u64 weights, 
     wgmma_m64n128k16(*reinterpret_cast<float (*)[64]>(sums + 64), input, weights + half, accumulate);
 }
 
-template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &args, const float (&sums)[TileN / 2], i32 rows, i32 first_row, i32 first_column);
+template <int TileN, typename Args> LAZYLLM_DEVICE void write_sums(const Args &args, const float (&sums)[TileN / 2], i32 end, i32 first_row, i32 first_column);
 
-/// Args has the tensor maps `input` (rows x k, boxes of TileM x 64) and `weights` (n x k, boxes of TileN x 64), and the LinearArgs `linear`. A
-/// warp's 16 rows of sums go to write_sums<TileN>(args, sums, rows, first_row, first_column).
+/// Args has the tensor maps `input` (rows x k, boxes of tile_rows x 64) and `weights` (n x k, boxes of TileN x 64), the LinearArgs `linear`, and
+/// `tile_rows`, those of its TileM rows that a tile has. A warp's 16 rows of sums go to write_sums<TileN>(args, sums, end, first_row,
+/// first_column); those from `end` on are another tile's, or nobody's.
 template <int TileM, int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Args &args)
 {
     LAZYLLM_SHARED_BYTES(shared);
@@ -101,13 +102,15 @@ template <int TileM, int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Ar
     launch_dependents();
 
     const i32 rows = row_count(linear.count);
-    const i32 tiles_m = (rows + TileM - 1) / TileM;
+    const i32 tiles_m = (rows + args.tile_rows - 1) / args.tile_rows;
     const i32 tiles_n = (linear.n + TileN - 1) / TileN;
     const i32 depth = (linear.k + TILE_K - 1) / TILE_K;
     const i32 warpgroup = (i32)threadIdx.x / 128;
     RingPlace place = {0, 0u};
     if (warpgroup == 0)
     {
+        // Rows that a tile does not have are not copied: in their place stands what was there, and nobody asks for what becomes of it.
+        const u32 step_bytes = (u32)(args.tile_rows + TileN) * (u32)(TILE_K * sizeof(Stored));
         if constexpr (TileM > 64)
             give_registers<24>();
         if (threadIdx.x == 0)
@@ -118,7 +121,7 @@ template <int TileM, int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Ar
             {
                 i32 tile_m, tile_n;
                 find_tile<TileM>((i32)blockIdx.x, tiles_m, tiles_n, tile_m, tile_n);
-                mbarrier_arrive_expecting(&ring.full[k], (u32)sizeof(Stage<TileM, TileN>));
+                mbarrier_arrive_expecting(&ring.full[k], step_bytes);
                 tma_load_2d(ring.stages[k].weights, &args.weights, k * TILE_K, tile_n * TileN, &ring.full[k]);
             }
             wait_for_dependencies();
@@ -133,10 +136,10 @@ template <int TileM, int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Ar
                     else
                     {
                         mbarrier_wait(&ring.empty[place.stage], place.parity ^ 1u);
-                        mbarrier_arrive_expecting(&ring.full[place.stage], (u32)sizeof(Stage<TileM, TileN>));
+                        mbarrier_arrive_expecting(&ring.full[place.stage], step_bytes);
                         tma_load_2d(ring.stages[place.stage].weights, &args.weights, k * TILE_K, tile_n * TileN, &ring.full[place.stage]);
                     }
-                    tma_load_2d(ring.stages[place.stage].input, &args.input, k * TILE_K, tile_m * TileM, &ring.full[place.stage]);
+                    tma_load_2d(ring.stages[place.stage].input, &args.input, k * TILE_K, tile_m * args.tile_rows, &ring.full[place.stage]);
                     next_stage<stages>(place);
                 }
             }
@@ -152,7 +155,8 @@ template <int TileM, int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Ar
     {
         i32 tile_m, tile_n;
         find_tile<TileM>(tile, tiles_m, tiles_n, tile_m, tile_n);
-        const i32 first_row = tile_m * TileM + 64 * half + 16 * ((i32)threadIdx.x / 32 % 4);
+        const i32 next_tile = (tile_m + 1) * args.tile_rows;
+        const i32 first_row = tile_m * args.tile_rows + 64 * half + 16 * ((i32)threadIdx.x / 32 % 4);
         float sums[TileN / 2];
         i32 before = -1;
         for (i32 k = 0; k < depth; k++)
@@ -181,6 +185,6 @@ template <int TileM, int TileN, typename Args> LAZYLLM_DEVICE void gemm(const Ar
         wgmma_written(sums);
         if (threadIdx.x % 128 == 0)
             mbarrier_arrive(&ring.empty[before]);
-        write_sums<TileN>(args, sums, rows, first_row, tile_n * TileN);
+        write_sums<TileN>(args, sums, next_tile < rows ? next_tile : rows, first_row, tile_n * TileN);
     }
 }

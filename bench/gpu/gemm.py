@@ -50,8 +50,9 @@ def prepare(kernels, tile, x, w, out, epilogue):
     kind = n.BF16 if x.dtype == torch.bfloat16 else n.F16
     (m, k), rows = x.shape, w.shape[0]
     args = n.aligned(n.GemmSm90Args)
-    # Whole tiles: behind the rows lie others.
-    args.input = n.tensor_map(x.data_ptr(), kind, (k, -(-m // tile[0]) * tile[0]), (2 * k,), (64, tile[0]))
+    # As many tiles as there must be, of about as many rows; behind the last lie others.
+    args.tile_rows = -(-m // (8 * -(-m // tile[0]))) * 8
+    args.input = n.tensor_map(x.data_ptr(), kind, (k, -(-m // args.tile_rows) * args.tile_rows), (2 * k,), (64, args.tile_rows))
     args.weights = n.tensor_map(w.data_ptr(), kind, (k, rows), (2 * k,), (64, tile[1]))
     args.linear = linear(x, w, out, epilogue)
     grid = min(-(-m // tile[0]) * -(-rows // tile[1]), SMS)
@@ -134,7 +135,7 @@ if arguments.check_only or bad:
 
 kernels = loaded['BF16']
 result = {'device': torch.cuda.get_device_name(), 'torch': torch.__version__, 'defines': arguments.defines, 'rows': []}
-lengths = [512, 1434, 4096] if arguments.quick else [16, 17, 32, 64, 65, 128, 160, 192, 256, 320, 384, 512, 1024, 1434, 1971, 2868, 4096, 8192]
+lengths = [512, 1434, 4096] if arguments.quick else [2, 4, 8, 16, 17, 32, 64, 65, 128, 144, 160, 192, 256, 281, 320, 384, 512, 1024, 1434, 1971, 2868, 4096, 8192]
 print(f'{"product":<10}{"m":>6}{"torch us":>10}{"TFLOP/s":>9}{"same":>7}' + ''.join('%10s' % ('%dx%d' % v) for v in VARIANTS) + f'{"best/torch":>12}')
 for m in lengths:
     for name, rows, k, epilogue in (('qkv', 12288, 4096, STORE), ('o', 4096, 4096, ADD), ('gate_up', 22016, 4096, SWIGLU), ('down', 4096, 11008, ADD)):

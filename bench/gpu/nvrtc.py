@@ -68,7 +68,7 @@ class RopeCacheArgs(c.Structure):
 
 
 class GemmSm90Args(c.Structure):
-    _fields_ = [('input', TensorMap), ('weights', TensorMap), ('linear', LinearArgs), ('padding', c.c_uint8 * 8)]
+    _fields_ = [('input', TensorMap), ('weights', TensorMap), ('linear', LinearArgs), ('tile_rows', c.c_int32), ('padding', c.c_uint8 * 4)]
 
 
 class AttentionArgs(c.Structure):

@@ -15,4 +15,5 @@ internal struct GemmRopeSm90Args
     public CuTensorMap Weights;
     public LinearArgs Linear;
     public TurnArgs Turn;
+    public int TileRows;
 }

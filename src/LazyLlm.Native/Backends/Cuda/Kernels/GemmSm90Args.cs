@@ -10,4 +10,5 @@ internal struct GemmSm90Args
     public CuTensorMap Input;
     public CuTensorMap Weights;
     public LinearArgs Linear;
+    public int TileRows;
 }

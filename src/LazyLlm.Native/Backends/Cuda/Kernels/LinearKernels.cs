@@ -108,7 +108,8 @@ internal sealed class LinearKernels
     {
         int choice = ChooseTile(args.Linear, TurningTiles);
         HopperTile tile = TurningTiles[choice];
-        args.Input = InputMap(args.Linear, tile);
+        args.TileRows = TileRows(args.Linear, tile);
+        args.Input = InputMap(args.Linear, args.TileRows);
         args.Weights = WeightMap(args.Linear, tile);
         _turning![choice].Launch(stream, HopperConfig(args.Linear, tile), args);
     }
@@ -200,7 +201,8 @@ internal sealed class LinearKernels
     {
         int choice = ChooseTile(args, HopperTiles);
         HopperTile tile = HopperTiles[choice];
-        _hopper![choice].Launch(stream, HopperConfig(args, tile), new GemmSm90Args { Input = InputMap(args, tile), Weights = WeightMap(args, tile), Linear = args });
+        int rows = TileRows(args, tile);
+        _hopper![choice].Launch(stream, HopperConfig(args, tile), new GemmSm90Args { Input = InputMap(args, rows), Weights = WeightMap(args, tile), Linear = args, TileRows = rows });
     }
 
     /// <summary>The tile that takes the least time, as its place among <paramref name="tiles"/>.</summary>
@@ -228,9 +230,18 @@ internal sealed class LinearKernels
         return new LaunchConfig(Math.Min(Tiles(args, tile), (uint)_multiprocessors), tile.Threads) { SharedBytes = tile.SharedBytes, DependentLaunch = true };
     }
 
-    /// <summary>Of whole tiles of rows: what the copy engine would fill with zeros takes twice the time of rows that are there.</summary>
-    private CuTensorMap InputMap(in LinearArgs args, HopperTile tile) =>
-        TensorMaps.Encode(_shape.Storage, args.Input, (int)Tiles(args.Count.Limit, tile.Rows) * tile.Rows, args.K, tile.Rows);
+    /// <summary>
+    /// Rows of each tile: as many tiles as there must be, of about as many rows, a multiple of eight. What is not there need not be copied:
+    /// the copy engine takes its time for every row, and twice for what it fills with zeros, so that it is given none of these.
+    /// </summary>
+    private static int TileRows(in LinearArgs args, HopperTile tile)
+    {
+        int tiles = (int)Tiles(args.Count.Limit, tile.Rows);
+        return (int)Tiles(args.Count.Limit, 8 * tiles) * 8;
+    }
+
+    private CuTensorMap InputMap(in LinearArgs args, int tileRows) =>
+        TensorMaps.Encode(_shape.Storage, args.Input, (int)Tiles(args.Count.Limit, tileRows) * tileRows, args.K, tileRows);
 
     private CuTensorMap WeightMap(in LinearArgs args, HopperTile tile) => TensorMaps.Encode(_shape.Storage, args.Weights, args.N, args.K, tile.Columns);
 

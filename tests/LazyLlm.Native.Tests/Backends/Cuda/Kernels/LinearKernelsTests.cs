@@ -209,7 +209,7 @@ public class LinearKernelsTests
 
         // One after another, as the first of two rows.
         new RmsNormKernel(bench.Library, shape).Launch(bench.Stream, residual, gains, normed, RowCount.Of(2));
-        linear.Launch(bench.Stream, product with { Output = outputs[0], Count = RowCount.Of(2) });
+        linear.Launch(bench.Stream, product with { Output = outputs[0], Count = RowCount.Of(2) }, LinearKind.Streamed);
         new RopeCacheKernel(bench.Library, shape).Launch(bench.Stream, new RopeCacheArgs { QueryKeyValue = outputs[0], Count = RowCount.Of(1), Turn = turn });
 
         // At once.
