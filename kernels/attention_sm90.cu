@@ -4,5 +4,5 @@
 
 LAZYLLM_KERNEL(lazyllm_attend_sm90, AttentionSm90Args, ATTEND_THREADS, 1)
 {
-    attend_sm90<false>(args);
+    attend_sm90<ATTEND_IN_ORDER>(args);
 }

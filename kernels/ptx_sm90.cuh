@@ -109,6 +109,33 @@ LAZYLLM_DEVICE void named_barrier_arrive(i32 barrier, i32 threads)
     asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
+// ---- Clusters: blocks that run at the same time and reach each other's shared memory ----
+
+/// This block's place in its cluster.
+LAZYLLM_DEVICE i32 cluster_rank()
+{
+    u32 r;
+    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(r));
+    return (i32)r;
+}
+
+/// Waits for all threads of the cluster that have not ended; what they wrote before it, to any block's shared memory, is seen after it.
+LAZYLLM_DEVICE void cluster_barrier()
+{
+    __syncwarp();
+    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+
+/// Writes four neighbours to where `p` is in the rank-th block's shared memory; the address is a multiple of 16. A block's memory may be reached
+/// from when it has begun until it ends.
+LAZYLLM_DEVICE void store_cluster_four(const float4 *p, i32 rank, float a, float b, float c, float d)
+{
+    u32 address;
+    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address(p)), "r"(rank));
+    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(a), "f"(b), "f"(c), "f"(d) : "memory");
+}
+
 // ---- Matrix products of a warpgroup ----
 
 /// A tile in shared memory whose rows are 64 16-bit numbers (128 bytes), swizzled as the copy engine writes them; 1,024-byte

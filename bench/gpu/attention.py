@@ -39,7 +39,9 @@ class Kernels:
         print(f'{storage} {size}: {self.hopper.registers} registers, {self.hopper.local} bytes of local memory')
         gathered = n.Module('attention_gathered_sm90.cu', defines + arguments.defines, os.path.join(arguments.out, f'attention_gathered_sm90_{storage}_{size}.cubin'))
         self.gathered = gathered.kernel('lazyllm_attend_gathered_sm90', shared_bytes(size, GATHERED_STAGES))
-        print(f'{storage} {size} gathered: {self.gathered.registers} registers, {self.gathered.local} bytes of local memory')
+        self.paired = gathered.kernel('lazyllm_attend_paired_sm90', shared_bytes(size, GATHERED_STAGES))
+        for name, kernel in (('gathered', self.gathered), ('paired', self.paired)):
+            print(f'{storage} {size} {name}: {kernel.registers} registers, {kernel.local} bytes of local memory')
         for line in (module.log + gathered.log).splitlines():
             if 'warning' in line.lower() or 'wgmma' in line.lower() or 'spill' in line and ' 0 bytes spill' not in line:
                 print(line)
@@ -76,7 +78,7 @@ class Scene:
                                self.kv_heads * self.size, self.heads, self.kv_heads, self.tokens, 1, math.log2(math.e) / math.sqrt(self.size),
                                len(self.normalizers), self.normalizers.data_ptr())
 
-    def hopper(self, kernels, group_bytes=16 << 20):
+    def hopper(self, kernels, group_bytes=16 << 20, paired=False):
         args = n.aligned(n.AttentionSm90Args)
         box = (64, 1, 128)
         row, slot = 2 * self.queries.shape[1], 2 * self.cache.shape[1]
@@ -86,7 +88,10 @@ class Scene:
         args.attention = self.args()
         kv_heads = 2 ** int(math.log2(max(1, group_bytes // (4 * self.tokens * self.size))))
         args.head_group = min(self.heads, kv_heads * self.heads // self.kv_heads)
-        grid = min(-(-self.rows // 128) * self.heads, SMS)
+        tiles = -(-self.rows // 128) * self.heads
+        if paired:
+            return lambda: n.launch(kernels.paired, (2 * tiles,), 384, shared_bytes(self.size, GATHERED_STAGES), args, 2)
+        grid = min(tiles, SMS)
         kernel, shared = (kernels.hopper, shared_bytes(self.size)) if self.slots is None else (kernels.gathered, shared_bytes(self.size, GATHERED_STAGES))
         return lambda: n.launch(kernel, (grid,), 384, shared, args)
 
@@ -114,7 +119,8 @@ def check(kernels, storage, *shape):
     scene = Scene(storage, *shape)
     expected, normalizers = scene.exact()
     errors, off = [], 0.0
-    for run in (scene.hopper(kernels), scene.portable(kernels)):
+    runs = [scene.hopper(kernels), scene.portable(kernels)] + [scene.hopper(kernels, paired=True)] * (scene.slots is not None)
+    for run in runs:
         scene.whole.fill_(float('nan'))
         scene.normalizers.fill_(float('nan'))
         run()
@@ -123,9 +129,9 @@ def check(kernels, storage, *shape):
         off = max(off, float((scene.normalizers[:len(normalizers)] - normalizers).abs().max()))
     inside = bool(scene.whole[scene.rows:].isnan().all())
     limit = 2e-2 if storage == 'BF16' else 4e-3
-    right = errors[0] < limit and errors[0] < 2 * errors[1] + 1e-3 and inside and off < 1e-4
+    right = max(errors) < limit and max(errors) < 2 * errors[1] + 1e-3 and inside and off < 1e-4
     if not right:
-        print(f'WRONG {storage} rows, |T|, heads, K/V heads, size, gathered {shape}: error {errors[0]:.2e} (portable {errors[1]:.2e}), normalizers {off:.2e}, kept to its rows: {inside}')
+        print(f'WRONG {storage} rows, |T|, heads, K/V heads, size, gathered {shape}: errors {errors} (the second: portable), normalizers {off:.2e}, kept to its rows: {inside}')
     return 0 if right else 1
 
 
@@ -166,10 +172,11 @@ for rows, tokens in ((4096, 4096), (8192, 8192)) if arguments.quick else ((1024,
     print(f'{rows:>6}{tokens:>7}{show(row["fa2_us"])}{show(row["cudnn_us"])}{show(row["portable_us"])}{show(row["sm90_us"])}{flop / row["sm90_us"] / 1e6:>9.0f}'
           + (f'{row["fa2_us"] / row["sm90_us"]:>10.2f}' if row['fa2_us'] else ''), flush=True)
     del scene, q, k, v
-print(f'{"rows":>6}{"|T|":>7}{"portable":>10}{"sm90 us":>10}   gathered, 32 heads')
+print(f'{"rows":>6}{"|T|":>7}{"portable":>10}{"sm90 us":>10}{"paired us":>10}   gathered, 32 heads')
 for rows, tokens in ((65, 1434), (256, 1434)) if arguments.quick else ((65, 512), (256, 512), (65, 1434), (128, 1434), (256, 1434), (384, 1434), (512, 1434), (1000, 1434), (256, 4096), (256, 11469)):
     scene = Scene('BF16', rows, tokens, 32, 32, 128, True)
-    row = {'rows': rows, 'tokens': tokens, 'gathered': True, 'portable_us': n.median_us(scene.portable(kernels)), 'sm90_us': n.median_us(scene.hopper(kernels))}
+    row = {'rows': rows, 'tokens': tokens, 'gathered': True, 'portable_us': n.median_us(scene.portable(kernels)), 'sm90_us': n.median_us(scene.hopper(kernels)),
+           'paired_us': n.median_us(scene.hopper(kernels, paired=True))}
     result['rows'].append(row)
-    print(f'{rows:>6}{tokens:>7}{row["portable_us"]:>10.1f}{row["sm90_us"]:>10.1f}', flush=True)
+    print(f'{rows:>6}{tokens:>7}{row["portable_us"]:>10.1f}{row["sm90_us"]:>10.1f}{row["paired_us"]:>10.1f}', flush=True)
 json.dump(result, open(os.path.join(arguments.out, 'attention.json'), 'w'), indent=1)

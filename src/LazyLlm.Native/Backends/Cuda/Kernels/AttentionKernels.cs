@@ -1,6 +1,7 @@
 using System.Numerics;
 using LazyLlm.Native.Backends.Cuda.Compilation;
 using LazyLlm.Native.Backends.Cuda.Execution;
+using LazyLlm.Native.Interop.Cuda;
 using LazyLlm.Native.Models;
 
 namespace LazyLlm.Native.Backends.Cuda.Kernels;
@@ -46,6 +47,7 @@ internal sealed class AttentionKernels
     private readonly Kernel? _dense;
     private readonly Kernel? _hopper;
     private readonly Kernel? _hopperGathered;
+    private readonly Kernel? _hopperPaired;
     private readonly Kernel? _gathered;
     private readonly Kernel? _split;
 
@@ -64,6 +66,7 @@ internal sealed class AttentionKernels
             {
                 _hopper = library.Get(HopperProgram(shape), "lazyllm_attend_sm90");
                 _hopperGathered = library.Get(HopperGatheredProgram(shape), "lazyllm_attend_gathered_sm90");
+                _hopperPaired = library.Get(HopperGatheredProgram(shape), "lazyllm_attend_paired_sm90");
             }
         }
     }
@@ -108,8 +111,14 @@ internal sealed class AttentionKernels
             case AttentionKind.SplitTiles:
                 LaunchSplitTiles(stream, args);
                 break;
-            case AttentionKind.Hopper or AttentionKind.HopperGathered:
+            case AttentionKind.Hopper:
                 LaunchHopper(stream, args);
+                break;
+            case AttentionKind.HopperGathered:
+                LaunchHopperGathered(stream, args, isPaired: false);
+                break;
+            case AttentionKind.HopperPaired:
+                LaunchHopperGathered(stream, args, isPaired: true);
                 break;
             case AttentionKind.Tiles:
                 LaunchTiles(stream, args);
@@ -128,11 +137,15 @@ internal sealed class AttentionKernels
             : rows <= MostSplitRows ? AttentionKind.SplitTiles
             : _hopper is null || !args.Count.IsKnown ? AttentionKind.Tiles
             : args.Slots == 0 ? AttentionKind.Hopper
+            : args.TokenCount > HopperTile && 2 * HopperTiles(args) <= (uint)_multiprocessors ? AttentionKind.HopperPaired
             : AttentionKind.HopperGathered;
     }
 
     // Of Q, and two each of K and V; rows are padded.
     private uint TileBytes => (uint)(5 * TileRows * (((_shape.Config.HeadSize + 15) / 16 * 16) + 8) * 2);
+
+    // Of 64 columns, that a head is filled up to.
+    private int Panels => (_shape.Config.HeadSize + TensorMaps.BoxColumns - 1) / TensorMaps.BoxColumns;
 
     private static int Splits(int tokenCount, int tokensPerSplit) => Math.Clamp(CudaWorkspace.TokenBucket(tokenCount) / tokensPerSplit, 1, MostSplits);
 
@@ -207,37 +220,49 @@ internal sealed class AttentionKernels
         kernel.Launch(stream, new LaunchConfig(Tiles(args.Count.Limit), (uint)_shape.Config.HeadCount, 1, TileThreads) { SharedBytes = TileBytes }, args);
     }
 
+    /// <summary>Tiles of rows of all heads.</summary>
+    private static uint HopperTiles(in AttentionArgs args) => (uint)((args.Count.Limit + HopperTile - 1) / HopperTile) * (uint)args.Heads;
+
     private void LaunchHopper(CudaStream stream, in AttentionArgs args)
     {
-        int rows = args.Count.Limit;
-        int size = _shape.Config.HeadSize;
-        int panels = (size + TensorMaps.BoxColumns - 1) / TensorMaps.BoxColumns;
-        uint tiles = (uint)((rows + HopperTile - 1) / HopperTile) * (uint)args.Heads;
-        // A power of two cuts the heads of most models into equal groups.
-        long headBytes = 2L * args.TokenCount * size * _shape.ElementSize;
-        long groupedHeads = (long)BitOperations.RoundUpToPowerOf2((ulong)(HeadGroupBytes / headBytes) + 1) / 2;
-        // Of Q, and of K and V in rings; two barriers for each.
-        int tileCount = 1 + (2 * (args.Slots == 0 ? HopperStages : HopperGatheredStages));
-        var config = new LaunchConfig(Math.Min(tiles, (uint)_multiprocessors), HopperThreads)
+        ulong values = args.Keys + ((ulong)args.ValueOffset * (ulong)_shape.ElementSize);
+        AttentionSm90Args hopper = HopperArgs(args);
+        hopper.Keys = HeadMap(args.Keys, args.TokenCount, args.KeyValueHeads, args.SlotStride);
+        hopper.Values = HeadMap(values, args.TokenCount, args.KeyValueHeads, args.SlotStride);
+        _hopper!.Launch(stream, HopperConfig(Math.Min(HopperTiles(args), (uint)_multiprocessors), HopperStages), hopper);
+    }
+
+    private void LaunchHopperGathered(CudaStream stream, in AttentionArgs args, bool isPaired)
+    {
+        uint tiles = HopperTiles(args);
+        LaunchConfig config = HopperConfig(isPaired ? 2 * tiles : Math.Min(tiles, (uint)_multiprocessors), HopperGatheredStages);
+        (isPaired ? _hopperPaired! : _hopperGathered!).Launch(stream, config with { ClusterX = isPaired ? 2u : 1u }, HopperArgs(args));
+    }
+
+    private LaunchConfig HopperConfig(uint blocks, int stages)
+    {
+        // Tiles of Q, and of K and V in rings; two barriers for each.
+        int tiles = 1 + (2 * stages);
+        return new LaunchConfig(blocks, HopperThreads)
         {
-            SharedBytes = (uint)(tileCount * ((HopperTile * panels * TensorMaps.BoxColumns * 2) + (2 * sizeof(ulong)))),
+            SharedBytes = (uint)(tiles * ((HopperTile * Panels * TensorMaps.BoxColumns * 2) + (2 * sizeof(ulong)))),
             DependentLaunch = true,
         };
-        var hopper = new AttentionSm90Args
+    }
+
+    private AttentionSm90Args HopperArgs(in AttentionArgs args)
+    {
+        // A power of two cuts the heads of most models into equal groups.
+        long headBytes = 2L * args.TokenCount * _shape.Config.HeadSize * _shape.ElementSize;
+        long groupedHeads = (long)BitOperations.RoundUpToPowerOf2((ulong)(HeadGroupBytes / headBytes) + 1) / 2;
+        return new AttentionSm90Args
         {
-            Queries = TensorMaps.EncodeHeads(_shape.Storage, args.Queries, rows, args.Heads, size, args.RowStride, HopperTile),
+            Queries = HeadMap(args.Queries, args.Count.Limit, args.Heads, args.RowStride),
             Attention = args,
             HeadGroup = (int)Math.Min(args.Heads, Math.Max(1, groupedHeads) * (args.Heads / args.KeyValueHeads)),
         };
-        if (args.Slots != 0)
-        {
-            _hopperGathered!.Launch(stream, config, hopper);
-            return;
-        }
-
-        ulong values = args.Keys + ((ulong)args.ValueOffset * (ulong)_shape.ElementSize);
-        hopper.Keys = TensorMaps.EncodeHeads(_shape.Storage, args.Keys, args.TokenCount, args.KeyValueHeads, size, args.SlotStride, HopperTile);
-        hopper.Values = TensorMaps.EncodeHeads(_shape.Storage, values, args.TokenCount, args.KeyValueHeads, size, args.SlotStride, HopperTile);
-        _hopper!.Launch(stream, config, hopper);
     }
+
+    private CuTensorMap HeadMap(ulong address, int rows, int heads, long stride) =>
+        TensorMaps.EncodeHeads(_shape.Storage, address, rows, heads, _shape.Config.HeadSize, stride, HopperTile);
 }

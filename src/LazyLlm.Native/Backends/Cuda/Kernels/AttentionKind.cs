@@ -17,4 +17,7 @@ internal enum AttentionKind
 
     /// <summary>Many rows through a slot list on compute capability 9.0: gathered by threads, <c>wgmma</c> (attention_gathered_sm90.cu).</summary>
     HopperGathered,
+
+    /// <summary>The same, where two blocks share the keys of a tile of rows, as otherwise half of the GPU would be idle.</summary>
+    HopperPaired,
 }

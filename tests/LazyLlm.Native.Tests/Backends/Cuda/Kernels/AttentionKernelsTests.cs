@@ -35,8 +35,8 @@ public class AttentionKernelsTests
     public void Rows_attend_through_a_slot_list(TensorType storage, int heads)
     {
         foreach ((int rows, int tokens) in TestShapes.Of(
-            [(1, 1), (1, 40), (3, 260), (7, 90), (16, 200), (18, 40), (12, 700), (64, 1060), (66, 150)],
-            [(1, 1), (3, 260), (66, 150)]))
+            [(1, 1), (1, 40), (3, 260), (7, 90), (16, 200), (18, 40), (12, 700), (64, 1060), (66, 150), (70, 90), (290, 700)],
+            [(1, 1), (3, 260), (66, 150), (70, 90), (140, 300)]))
         {
             using var scene = new Scene(storage, Heads[heads], tokens, tokens + 37);
             int[] places = scene.Places(rows, tokens);
