@@ -324,7 +324,8 @@ template <AttendKind Kind> LAZYLLM_DEVICE void attend_sm90(const AttentionSm90Ar
             copy_all(args, shared);
         if constexpr (Kind == ATTEND_PAIRED)
         {
-            // Those of merge_parts, where all threads of the cluster meet.
+            // Those of merge_parts, where all threads of the cluster meet: what was copied is there, and may be written over.
+            cp_async_wait_all();
             cluster_barrier();
             cluster_barrier();
         }
