@@ -141,10 +141,14 @@ LAZYLLM_DEVICE void write_output(const AttentionArgs &args, const float (&output
 }
 
 /// Merges what the two blocks of a cluster have made of their keys: the first block that of the first 64 rows, the second that of the
-/// others. `exchange` is in the rings, which both are done with.
-LAZYLLM_DEVICE bool merge_parts(float (&output)[WIDTH / 2], Softmax &softmax, float4 *exchange, i32 half, float scale)
+/// others. Sums go through the rows' Q, which both blocks are done with; maxima and their sums of powers, alike in the four lanes of a row,
+/// beside it.
+LAZYLLM_DEVICE bool merge_parts(float (&output)[WIDTH / 2], Softmax &softmax, HeadTile &queries, i32 half, float scale)
 {
-    exchange += threadIdx.x % 128;
+    __shared__ float4 softmaxes[32];
+    const i32 thread = (i32)threadIdx.x % 128;
+    const bool is_first_lane = thread % 4 == 0;
+    float4 *exchange = reinterpret_cast<float4 *>(&queries) + thread;
     const bool is_own = half == cluster_rank();
     cluster_barrier();
     if (!is_own)
@@ -152,13 +156,21 @@ LAZYLLM_DEVICE bool merge_parts(float (&output)[WIDTH / 2], Softmax &softmax, fl
 #pragma unroll
         for (int j = 0; j < WIDTH / 8; j++)
             store_cluster_four(exchange + 128 * j, half, output[4 * j], output[4 * j + 1], output[4 * j + 2], output[4 * j + 3]);
-        store_cluster_four(exchange + 128 * (WIDTH / 8), half, softmax.highest[0], softmax.highest[1], softmax.sums[0], softmax.sums[1]);
+        float sums[2];
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+        {
+            sums[i] = softmax.sums[i] + __shfl_xor_sync(0xFFFFFFFFu, softmax.sums[i], 1);
+            sums[i] += __shfl_xor_sync(0xFFFFFFFFu, sums[i], 2);
+        }
+        if (is_first_lane)
+            store_cluster_four(&softmaxes[thread / 4], half, softmax.highest[0], softmax.highest[1], sums[0], sums[1]);
     }
     // From here on a block reads its own memory alone, so that the other may end.
     cluster_barrier();
     if (!is_own)
         return false;
-    const float4 other = exchange[128 * (WIDTH / 8)];
+    const float4 other = softmaxes[thread / 4];
     float own_weight[2], other_weight[2];
 #pragma unroll
     for (int i = 0; i < 2; i++)
@@ -167,7 +179,7 @@ LAZYLLM_DEVICE bool merge_parts(float (&output)[WIDTH / 2], Softmax &softmax, fl
         const float top = fmaxf(softmax.highest[i], other_highest);
         own_weight[i] = exp2_approx((softmax.highest[i] - top) * scale);
         other_weight[i] = exp2_approx((other_highest - top) * scale);
-        softmax.sums[i] = softmax.sums[i] * own_weight[i] + (i == 0 ? other.z : other.w) * other_weight[i];
+        softmax.sums[i] = softmax.sums[i] * own_weight[i] + (is_first_lane ? (i == 0 ? other.z : other.w) * other_weight[i] : 0.0f);
         softmax.highest[i] = top;
     }
 #pragma unroll
@@ -272,7 +284,7 @@ template <AttendKind Kind> LAZYLLM_DEVICE void attend(const AttentionArgs &args,
         }
         if constexpr (Kind == ATTEND_PAIRED)
         {
-            if (!merge_parts(output, softmax, reinterpret_cast<float4 *>(shared.keys), half, args.scale))
+            if (!merge_parts(output, softmax, shared.queries, half, args.scale))
                 continue;
         }
         write_output(args, output, softmax, row, work.head);
@@ -324,8 +336,7 @@ template <AttendKind Kind> LAZYLLM_DEVICE void attend_sm90(const AttentionSm90Ar
             copy_all(args, shared);
         if constexpr (Kind == ATTEND_PAIRED)
         {
-            // Those of merge_parts, where all threads of the cluster meet: what was copied is there, and may be written over.
-            cp_async_wait_all();
+            // Those of merge_parts, where all threads of the cluster meet.
             cluster_barrier();
             cluster_barrier();
         }
