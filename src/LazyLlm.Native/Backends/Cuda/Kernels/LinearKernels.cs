@@ -36,7 +36,8 @@ internal sealed class LinearKernels
     // Rows of gemv.cu's kernels.
     private static readonly int[] StreamedRows = [1, 4, 8];
 
-    private static readonly HopperTile[] HopperTiles = [new(128, 256), new(192, 256), new(128, 192), new(128, 128), new(128, 64), new(64, 192), new(64, 128), new(64, 64)];
+    // Where the cost is the same the first is taken: the largest, which reads the least for each output.
+    private static readonly HopperTile[] HopperTiles = [new(192, 256), new(128, 256), new(128, 192), new(128, 128), new(128, 64), new(64, 192), new(64, 128), new(64, 64)];
 
     // Whole heads of 64 or 128 numbers. With 192 rows the turning would need more registers than there are.
     private static readonly HopperTile[] TurningTiles = [new(128, 256), new(128, 128), new(64, 128)];
