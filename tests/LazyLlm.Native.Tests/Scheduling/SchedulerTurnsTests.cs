@@ -243,7 +243,6 @@ public sealed class SchedulerTurnsTests : IDisposable
         var scheduler = new Scheduler(_engine, new SchedulerOptions { RunningLimit = 4, UnreadLimit = 3 });
         ScheduledAnswer[] running = [.. Enumerable.Range(0, 3).Select(i => scheduler.Submit(Request(20, i == 0 ? "none" : "2:0.3", 30)))];
         await Until(() => running.All(a => a.GeneratedTokens == 3));
-        ScheduledAnswer[] others = [.. Enumerable.Range(0, 4).Select(_ => scheduler.Submit(Request(200, "none", 4)))];
         var lost = new DeviceLostException("cuTest", 700, "CUDA_ERROR_ILLEGAL_ADDRESS", "illegal address", "a test", "Start again.");
         _operations.Before = (_, rows, layer) =>
         {
@@ -257,6 +256,7 @@ public sealed class SchedulerTurnsTests : IDisposable
                 throw fault.Repeat();
             }
         };
+        ScheduledAnswer[] others = [.. Enumerable.Range(0, 4).Select(_ => scheduler.Submit(Request(200, "none", 4)))];
         foreach (ScheduledAnswer answer in running.Concat(others))
         {
             Assert.Equal(700, (await Assert.ThrowsAsync<DeviceLostException>(() => Read(answer))).Code);
