@@ -27,17 +27,30 @@ public sealed class SchedulerTurnsTests : IDisposable
         // Two answers under one schedule share passes of two rows; a third goes in passes of its own; prompts have many rows.
         var log = new List<(int Rows, int Layer)>();
         using var scheduler = new Scheduler(_engine, new SchedulerOptions { UnreadLimit = 1_000 });
-        ScheduledAnswer[] decoding = [scheduler.Submit(Request(9, "none", 200)), scheduler.Submit(Request(9, "none", 200)), scheduler.Submit(Request(9, "2:1", 200))];
-        await Until(() => decoding.All(a => a.GeneratedTokens > 2));
-        int[] before = [.. decoding.Select(a => a.GeneratedTokens)];
+
+        // The engine waits until all three are there, and again, once all have begun to answer, until the prompts are.
+        using ManualResetEventSlim submitted = new(), answering = new(), prompted = new();
+        ScheduledAnswer[] decoding = [];
         _operations.Before = (operation, rows, layer) =>
         {
-            if (operation == nameof(Projection.QueryKeyValue))
+            submitted.Wait(TestContext.Current.CancellationToken);
+            if (!answering.IsSet && decoding.All(a => a.GeneratedTokens > 2))
+            {
+                answering.Set();
+                prompted.Wait(TestContext.Current.CancellationToken);
+            }
+
+            if (prompted.IsSet && operation == nameof(Projection.QueryKeyValue))
             {
                 log.Add((rows, layer));
             }
         };
+        decoding = [scheduler.Submit(Request(9, "none", 200)), scheduler.Submit(Request(9, "none", 200)), scheduler.Submit(Request(9, "2:1", 200))];
+        submitted.Set();
+        await Until(() => answering.IsSet);
+        int[] before = [.. decoding.Select(a => a.GeneratedTokens)];
         ScheduledAnswer[] prompts = [.. Enumerable.Range(0, 4).Select(i => scheduler.Submit(Request(100 + (50 * i), "none", 1)))];
+        prompted.Set();
         await Task.WhenAll(prompts.Select(Read));
         _operations.Before = null;
         Assert.All(decoding.Zip(before), pair => Assert.InRange(pair.First.GeneratedTokens, pair.Second + (4 * Layers) - 1, 199));
