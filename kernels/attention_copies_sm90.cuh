@@ -54,14 +54,20 @@ enum AttendKind
     ATTEND_PAIRED    // gathered; a cluster of two blocks shares the keys of one tile of rows, and takes no other
 };
 
+/// Tiles of keys that a tile of rows sees any of: its last row sees the most.
+LAZYLLM_DEVICE i32 seen_tiles(const AttentionArgs &args, i32 first_row)
+{
+    const i32 rows = args.count.limit;
+    const i32 last_row = first_row + TILE_ROWS < rows ? first_row + TILE_ROWS - 1 : rows - 1;
+    return (seen_by(args, last_row, rows) + TILE_KEYS - 1) / TILE_KEYS;
+}
+
 /// The block's part of the keys of the cluster's tile.
 LAZYLLM_DEVICE void find_part(const AttentionArgs &args, Work &work)
 {
-    const i32 rows = args.count.limit;
     work.head = (i32)blockIdx.x / 2 % args.heads;
     work.first_row = (i32)blockIdx.x / 2 / args.heads * TILE_ROWS;
-    const i32 last_row = work.first_row + TILE_ROWS < rows ? work.first_row + TILE_ROWS - 1 : rows - 1;
-    const i32 all = (seen_by(args, last_row, rows) + TILE_KEYS - 1) / TILE_KEYS;
+    const i32 all = seen_tiles(args, work.first_row);
     work.first_tile = cluster_rank() == 0 ? 0 : (all + 1) / 2;
     work.end_tile = cluster_rank() == 0 ? (all + 1) / 2 : all;
 }
@@ -78,8 +84,7 @@ template <AttendKind Kind> LAZYLLM_DEVICE bool find_work(const AttentionArgs &ar
     }
     const i32 blocks = (i32)gridDim.x;
     const i32 index = round * blocks + (round % 2 == 0 ? (i32)blockIdx.x : blocks - 1 - (i32)blockIdx.x);
-    const i32 rows = args.count.limit;
-    const i32 tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    const i32 tiles = (args.count.limit + TILE_ROWS - 1) / TILE_ROWS;
     if (index >= tiles * args.heads)
         return false;
     const i32 group = index / (tiles * head_group);
@@ -89,9 +94,8 @@ template <AttendKind Kind> LAZYLLM_DEVICE bool find_work(const AttentionArgs &ar
     const bool is_falling = ((args.heads - 1) / head_group - group) % 2 == 0;
     work.first_row = (is_falling ? tiles - 1 - rest / heads : rest / heads) * TILE_ROWS;
     work.head = first_head + rest % heads;
-    const i32 last_row = work.first_row + TILE_ROWS < rows ? work.first_row + TILE_ROWS - 1 : rows - 1;
     work.first_tile = 0;
-    work.end_tile = (seen_by(args, last_row, rows) + TILE_KEYS - 1) / TILE_KEYS;
+    work.end_tile = seen_tiles(args, work.first_row);
     return true;
 }
 

@@ -260,6 +260,8 @@ public class WeightUploaderTests
         ulong target = bench.StoredFloats(pieces * columns);
         long before = bench.Context.Memory.PinnedBytesInUse;
         long broken = pieces / 4 * BufferBytes;
+        WeightUploader? failing = null;
+        int reads;
         var tensor = new WatchedTensor(TensorType.BFloat16, pieces, columns, 1, offset =>
         {
             if (offset == broken)
@@ -268,10 +270,11 @@ public class WeightUploaderTests
             }
 
             // So that the others do not come to the end while the failure is noted.
-            Thread.Sleep(offset > broken ? 1 : 0);
+            Assert.True(offset < broken || SpinWait.SpinUntil(() => Record.Exception(() => failing!.Upload(0, ReadOnlyMemory<float>.Empty)) is ModelFormatException, Long));
         });
         using (var uploader = new WeightUploader(bench.Stream, TensorType.BFloat16, 0, null, default, fillers))
         {
+            failing = uploader;
             var error = Assert.Throws<ModelFormatException>(() =>
             {
                 uploader.UploadMatrix(target, tensor, pieces, columns);
@@ -279,14 +282,14 @@ public class WeightUploaderTests
             });
             Assert.Equal("model.safetensors: cut off", error.Message);
 
-            // Nothing is taken any more but what was in hand, and each call says why.
-            int reads = tensor.Reads;
-            Thread.Sleep(50);
-            Assert.InRange(tensor.Reads, (pieces / 4) + 1, Math.Min(reads + fillers - 1, pieces - 1));
+            // Each call says why.
+            reads = tensor.Reads;
             Assert.Throws<ModelFormatException>(() => uploader.UploadMatrix(target, tensor, pieces, columns));
             Assert.Throws<ModelFormatException>(uploader.Finish);
         }
 
+        // All have ended by now: nothing was taken any more but what was in hand.
+        Assert.InRange(tensor.Reads, (pieces / 4) + 1, Math.Min(reads + fillers - 1, pieces - 1));
         Assert.Equal(before, bench.Context.Memory.PinnedBytesInUse);
     }
 

@@ -96,7 +96,9 @@ internal sealed class LinearKernels
 
     /// <summary>How a product of so many rows of one sequence is computed.</summary>
     public LinearKind KindOf(int rows) =>
-        rows <= (_hopper is null ? MostOwnStreamedRows : 1) ? LinearKind.Streamed : _hopper is not null ? LinearKind.Hopper : LinearKind.Portable;
+        _hopper is null
+            ? rows <= MostOwnStreamedRows ? LinearKind.Streamed : LinearKind.Portable
+            : rows <= 1 ? LinearKind.Streamed : LinearKind.Hopper;
 
     /// <summary>Whether the product of so many rows can norm its input and turn Q and K by itself (<see cref="LaunchSingle"/>).</summary>
     public bool IsSingle(RowCount count) => count.Limit == 1 && _single is not null;
