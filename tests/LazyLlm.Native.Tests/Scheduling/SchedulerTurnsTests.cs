@@ -257,10 +257,13 @@ public sealed class SchedulerTurnsTests : IDisposable
         ScheduledAnswer[] running = [.. Enumerable.Range(0, 3).Select(i => scheduler.Submit(Request(20, i == 0 ? "none" : "2:0.3", 30)))];
         await Until(() => running.All(a => a.GeneratedTokens == 3));
         var lost = new DeviceLostException("cuTest", 700, "CUDA_ERROR_ILLEGAL_ADDRESS", "illegal address", "a test", "Start again.");
+        using var submitted = new ManualResetEventSlim();
         _operations.Before = (_, rows, layer) =>
         {
             if (rows == 200 && layer == 2)
             {
+                // Not before all are there: none is taken any more afterwards.
+                submitted.Wait(TestContext.Current.CancellationToken);
                 _operations.Fault = lost;
             }
 
@@ -270,6 +273,7 @@ public sealed class SchedulerTurnsTests : IDisposable
             }
         };
         ScheduledAnswer[] others = [.. Enumerable.Range(0, 4).Select(_ => scheduler.Submit(Request(200, "none", 4)))];
+        submitted.Set();
         foreach (ScheduledAnswer answer in running.Concat(others))
         {
             Assert.Equal(700, (await Assert.ThrowsAsync<DeviceLostException>(() => Read(answer))).Code);
